@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+# DMM: one non-recursive makefile. `make help` lists the targets.
+#
+#   CC=gcc|clang      SAN=address|thread (own build folder)      V=1 shows the commands
+
+SAN    ?=
+BUILD  ?= build$(if $(SAN),/san-$(SAN))
+CC      = gcc
+Q       = $(if $(V),,@)
+
+WARN    = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+          -Wpointer-arith -Wvla -Wundef -Wformat=2 -Wno-format-nonliteral
+SANFLAGS_address = -fsanitize=address,undefined -fno-sanitize-recover=undefined
+SANFLAGS_thread  = -fsanitize=thread
+SANFLAGS = $(SANFLAGS_$(SAN))
+CFLAGS ?= -O2 -g
+override CFLAGS += -std=c11 -D_GNU_SOURCE $(WARN) -fPIC -fvisibility=hidden -fno-strict-aliasing \
+          -fstack-protector-strong $(SANFLAGS) -I. -MMD -MP
+override LDFLAGS += $(SANFLAGS) -Wl,-z,relro,-z,now,--as-needed
+
+.PHONY: all help deps demo test check bench lint format install clean unit e2e fuzz
+all: programs
+.DEFAULT_GOAL = all
+
+include mk/programs.mk
+include mk/tests.mk
+include mk/lint.mk
+include mk/install.mk
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+clean:
+	rm -rf build
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

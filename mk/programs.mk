@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+## make            build/dmm build/dmm-stackd build/libdmm.so build/dmmctl
+#
+# Every folder's sources are found by wildcard; main.c of a program is kept out of its library, so
+# that unit tests link the rest.
+
+srcs  = $(filter-out %/main.c,$(wildcard $(1)))
+objs  = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+# The shim links only what needs no library: jansson stays out of other people's processes.
+COMMON_JSON_SRC = $(wildcard common/*_json.c)
+COMMON_SRC      = $(filter-out $(COMMON_JSON_SRC),$(wildcard common/*.c))
+CNI_SRC         = $(call srcs,cni/*.c cni/link/*.c)
+TCPIP_SRC       = $(call srcs,sidecar/tcpip/*.c sidecar/tcpip/*/*.c)
+SIDECAR_SRC     = $(call srcs,sidecar/*.c sidecar/stacks/*.c sidecar/stacks/*/*.c sidecar/port/*.c)
+PRELOAD_SRC     = $(wildcard preload/*.c)
+CTL_SRC         = $(call srcs,ctl/*.c)
+
+LIB_COMMON  = $(BUILD)/lib/common.a
+LIB_JSON    = $(BUILD)/lib/common_json.a
+LIB_CNI     = $(BUILD)/lib/cni.a
+LIB_TCPIP   = $(BUILD)/lib/tcpip.a
+LIB_SIDECAR = $(BUILD)/lib/sidecar.a
+LIB_CTL     = $(BUILD)/lib/ctl.a
+
+JANSSON_LIBS = -ljansson
+NL_CFLAGS   := $(shell pkg-config --cflags libnl-route-3.0 2>/dev/null)
+NL_LIBS      = -lnl-route-3 -lnl-3
+LWIP_CFLAGS  = -isystem /usr/include/lwip
+# DPDK is linked statically with the drivers we use: a quarter of the memory, half the start time.
+DPDK_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags libdpdk 2>/dev/null))
+DPDK_LIBS    = -Wl,--whole-archive -l:librte_net_virtio.a -l:librte_net_vhost.a -l:librte_bus_vdev.a \
+               -l:librte_mempool_ring.a -Wl,--no-whole-archive \
+               $(addprefix -l:librte_,$(addsuffix .a,vhost ethdev net mbuf mempool ring \
+               dmadev cryptodev rcu hash pci bus_pci meter kvargs telemetry eal)) -lnuma -lm -ldl -lpthread
+
+$(call objs,$(CNI_SRC)) $(BUILD)/obj/cni/main.o: EXTRA = $(NL_CFLAGS)
+$(BUILD)/obj/sidecar/port/ethdev%: EXTRA = $(DPDK_CFLAGS)
+$(BUILD)/obj/sidecar/stacks/lwip%: EXTRA = $(LWIP_CFLAGS)
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC   $<"
+	$(Q)$(CC) $(CFLAGS) $(EXTRA) -c -o $@ $<
+
+define library
+$(1): $$(call objs,$(2))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$(Q)ar rcs $$@ $$^
+endef
+$(eval $(call library,$(LIB_COMMON),$(COMMON_SRC)))
+$(eval $(call library,$(LIB_JSON),$(COMMON_JSON_SRC)))
+$(eval $(call library,$(LIB_CNI),$(CNI_SRC)))
+$(eval $(call library,$(LIB_TCPIP),$(TCPIP_SRC)))
+$(eval $(call library,$(LIB_SIDECAR),$(SIDECAR_SRC)))
+$(eval $(call library,$(LIB_CTL),$(CTL_SRC)))
+
+SIDECAR_LIBS = $(DPDK_LIBS) -llwip -lmicrohttpd $(JANSSON_LIBS) -lpthread -ldl
+
+link = @echo "  LD   $@"; mkdir -p $(@D); $(CC) -o $@
+
+$(BUILD)/dmm: $(BUILD)/obj/cni/main.o $(LIB_CNI) $(LIB_JSON) $(LIB_COMMON)
+	$(link) $^ $(LDFLAGS) $(NL_LIBS) $(JANSSON_LIBS) -ldl
+$(BUILD)/dmm-stackd: $(BUILD)/obj/sidecar/main.o $(LIB_SIDECAR) $(LIB_TCPIP) $(LIB_JSON) $(LIB_COMMON)
+	$(link) -rdynamic $^ $(LDFLAGS) $(SIDECAR_LIBS)
+$(BUILD)/dmmctl: $(BUILD)/obj/ctl/main.o $(LIB_CTL) $(LIB_JSON) $(LIB_COMMON)
+	$(link) $^ $(LDFLAGS) $(JANSSON_LIBS)
+$(BUILD)/libdmm.so: $(call objs,$(PRELOAD_SRC)) $(LIB_COMMON)
+	$(link) -shared $^ $(LDFLAGS) -Wl,-z,nodelete -ldl
+
+.PHONY: programs
+programs: $(BUILD)/dmm $(BUILD)/dmm-stackd $(BUILD)/libdmm.so $(BUILD)/dmmctl
