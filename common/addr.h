@@ -3,9 +3,9 @@
  * addr: one fixed-size form of an IP address and port, for shared memory, the stack ABI and rules.
  *
  * Invariants: `family` is 0 (none), AF_INET or AF_INET6; addresses are in network byte order in
- * ip[], an IPv4 address in ip[0..3] with the rest zero; `port` is in host byte order. The struct has
- * no padding, so it may be compared with memcmp and copied out of shared memory as it is; a copy
- * from shared memory must pass dmm_addr_valid() before its family is used.
+ * ip[], an IPv4 address in ip[0..3] with the rest zero; `port` is in host byte order. The struct
+ * has no padding, so it may be compared with memcmp and copied out of shared memory as it is; a
+ * copy from shared memory must pass dmm_addr_valid() before its family is used.
  *
  * Pure. Any thread.
  */
@@ -42,7 +42,8 @@ void dmm_addr_unmap(struct dmm_addr *addr);
 /* The contrary, for sockets of AF_INET6 whose peer came by IPv4. */
 void dmm_addr_map(struct dmm_addr *addr);
 
-/* Returns 0, or -EINVAL (too short) or -EAFNOSUPPORT, as the kernel answers for the same sockaddr. */
+/* Returns 0, or -EINVAL (too short) or -EAFNOSUPPORT, as the kernel answers for the same sockaddr.
+ */
 int dmm_addr_from_sockaddr(struct dmm_addr *addr, const struct sockaddr *sa, socklen_t len);
 /* Writes at most `*len` bytes as getsockname(2) does and sets *len to the full length. */
 void dmm_addr_to_sockaddr(const struct dmm_addr *addr, struct sockaddr *sa, socklen_t *len);

@@ -26,7 +26,8 @@ int dmm_err_prefix(struct dmm_err *err, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(place, sizeof(place), fmt, ap);
     va_end(ap);
-    /* Room for ": " and a text; a place that leaves none is itself the better half of the message. */
+    /* Room for ": " and a text; a place that leaves none is itself the better half of the message.
+     */
     size_t used = strlen(place);
     char text[sizeof(err->text)];
     memcpy(text, err->text, sizeof(text));

@@ -12,8 +12,8 @@
  * Rules are ordered: the first that matches wins, whatever the lengths of the prefixes; then comes
  * `default`. (The ancestor overwrote a wider route with a narrower one, and never matched /0.)
  *
- * The JSON form is in docs/mapping.md. Parsing needs jansson and lives in mapping_json.c, so that the
- * shim, which only matches, is not linked with it.
+ * The JSON form is in docs/mapping.md. Parsing needs jansson and lives in mapping_json.c, so that
+ * the shim, which only matches, is not linked with it.
  *
  * Any thread, each with its own value.
  */
@@ -36,13 +36,13 @@
 enum dmm_direction { DMM_DIR_ANY = 0, DMM_DIR_CONNECT = 1, DMM_DIR_LISTEN = 2 };
 
 struct dmm_mapping_rule {
-    uint32_t instances;       /* a set: bit i is instance i */
-    uint8_t protocol;         /* IPPROTO_TCP, IPPROTO_UDP, or 0 for any */
-    uint8_t direction;        /* enum dmm_direction */
-    uint16_t port_first;      /* remote port of a connect, local port of a listen */
-    uint16_t port_last;       /* 0 and 65535: any port, also none */
-    struct dmm_prefix remote; /* family 0: any */
-    struct dmm_prefix local;  /* family 0: any */
+    uint32_t instances;             /* a set: bit i is instance i */
+    uint8_t protocol;               /* IPPROTO_TCP, IPPROTO_UDP, or 0 for any */
+    uint8_t direction;              /* enum dmm_direction */
+    uint16_t port_first;            /* remote port of a connect, local port of a listen */
+    uint16_t port_last;             /* 0 and 65535: any port, also none */
+    struct dmm_prefix remote;       /* family 0: any */
+    struct dmm_prefix local;        /* family 0: any */
     char process[DMM_PROCESS_NAME]; /* "" for any */
 };
 
@@ -75,8 +75,8 @@ enum {
     DMM_MATCH_WILDCARD = -3, /* wildcard listen without a rule: every instance */
 };
 
-/* First match wins. Loopback and wildcard listens are decided as DESIGN section 3 says. A rule with a
- * `remote` or `local` prefix that contains the loopback address by being wider (10/8 does not, /0
+/* First match wins. Loopback and wildcard listens are decided as DESIGN section 3 says. A rule with
+ * a `remote` or `local` prefix that contains the loopback address by being wider (10/8 does not, /0
  * does) matches it: "unless a rule says otherwise". A `local` selector on a wildcard listen matches
  * only the /0 prefix. Never fails on a valid mapping. */
 struct dmm_mapping_match dmm_mapping_match(const struct dmm_mapping *mapping,

@@ -14,8 +14,8 @@
  *     *.sock             vhost-user sockets, where the link has them
  *
  * Every file is written to a temporary name, fsync'ed and renamed over, so a reader sees the old or
- * the new one whole. The CNI plugin writes, the sidecar reads and watches; mapping.json alone may be
- * rewritten while the pod runs.
+ * the new one whole. The CNI plugin writes, the sidecar reads and watches; mapping.json alone may
+ * be rewritten while the pod runs.
  *
  * Parsing here is pure (text in, struct out): json files are read by the caller with a size limit.
  * Any thread.
@@ -41,7 +41,8 @@
 
 enum dmm_port_kind {
     DMM_PORT_PACKET, /* AF_PACKET with PACKET_VNET_HDR on the interface `ifname`: link veth */
-    DMM_PORT_ETHDEV, /* a DPDK ethdev made from `devargs`: link vhostuser, sriov, afxdp, memif, tap */
+    DMM_PORT_ETHDEV, /* a DPDK ethdev made from `devargs`: link vhostuser, sriov, afxdp, memif, tap
+                      */
 };
 
 struct dmm_port_address {
@@ -55,12 +56,12 @@ struct dmm_port_route {
 };
 
 struct dmm_port_config {
-    char ifname[IFNAMSIZ];    /* the CNI_IFNAME; names the port */
-    enum dmm_port_kind kind;  /* "packet" or "ethdev" */
-    char link[16];            /* the link kind: "veth", "vhostuser", … for people */
-    char devargs[256];        /* ethdev only: "net_virtio_user0,path=…" */
-    uint8_t mac[6];           /* all zero: the device's own */
-    uint32_t mtu;             /* bytes of L3 */
+    char ifname[IFNAMSIZ];   /* the CNI_IFNAME; names the port */
+    enum dmm_port_kind kind; /* "packet" or "ethdev" */
+    char link[16];           /* the link kind: "veth", "vhostuser", … for people */
+    char devargs[256];       /* ethdev only: "net_virtio_user0,path=…" */
+    uint8_t mac[6];          /* all zero: the device's own */
+    uint32_t mtu;            /* bytes of L3 */
     unsigned n_addresses;
     struct dmm_port_address addresses[DMM_PORT_ADDRESSES];
     unsigned n_routes;
@@ -91,7 +92,8 @@ int dmm_stacks_config_from_json(struct dmm_stacks_config *stacks, const json_t *
                                 const char *source, struct dmm_err *err);
 void dmm_stacks_config_free(struct dmm_stacks_config *stacks);
 
-/* The JSON that the parsers above read back to the same value; a new reference, NULL out of memory. */
+/* The JSON that the parsers above read back to the same value; a new reference, NULL out of memory.
+ */
 json_t *dmm_port_config_json(const struct dmm_port_config *port);
 json_t *dmm_stacks_config_json(const struct dmm_stacks_config *stacks);
 
