@@ -75,10 +75,16 @@ enum {
     DMM_MATCH_WILDCARD = -3, /* wildcard listen without a rule: every instance */
 };
 
-/* First match wins. Loopback and wildcard listens are decided as DESIGN section 3 says. A rule with
- * a `remote` or `local` prefix that contains the loopback address by being wider (10/8 does not, /0
- * does) matches it: "unless a rule says otherwise". A `local` selector on a wildcard listen matches
- * only the /0 prefix. Never fails on a valid mapping. */
+/* First match wins; then, where no rule matches:
+ *   - loopback (the remote address of a connect, the local one of a listen) goes to the kernel. A
+ *     rule says otherwise by a prefix on that very address which contains it: 127.0.0.1 as well as
+ *     /0. A rule without such a prefix does not speak of loopback and does not match it;
+ *   - a wildcard listen goes to every instance. A `local` selector matches a wildcard listen only
+ *     if it is the /0 prefix of the same family. A socket that listens unbound (local family 0) is
+ *     a wildcard listen too;
+ *   - all else goes to `default`.
+ * A connect to the unspecified address is one to loopback, as Linux has it. Mapped addresses are
+ * matched as IPv4. Never fails on a valid mapping. */
 struct dmm_mapping_match dmm_mapping_match(const struct dmm_mapping *mapping,
                                            const struct dmm_mapping_query *query);
 

@@ -8,7 +8,10 @@
  *                          "options":{…}}]}   "kernel" is implied
  *     mapping.json       the stack mapping in its canonical form (docs/mapping.md)
  *     on_failure         "fail\n" or "kernel\n": what the shim does while there is no sidecar
- *     ports/<ifname>.json  one per attachment, see struct dmm_port_config
+ *     ports/<ifname>.json  one per attachment, see struct dmm_port_config: {"version":1,"ifname":
+ *                          "net1","kind":"packet","link":"veth","mac":"02:00:00:00:00:01","mtu":
+ *                          1500,"addresses":["10.88.0.2/16"],"routes":[{"dst":"0.0.0.0/0","gw":
+ *                          "10.88.0.1"}]}; "devargs" with kind "ethdev"; mac, gw may be absent
  *     stackd.sock        the sidecar's attach socket (made by the sidecar)
  *     api.sock           the sidecar's HTTP API (made by the sidecar)
  *     *.sock             vhost-user sockets, where the link has them
@@ -41,8 +44,7 @@
 
 enum dmm_port_kind {
     DMM_PORT_PACKET, /* AF_PACKET with PACKET_VNET_HDR on the interface `ifname`: link veth */
-    DMM_PORT_ETHDEV, /* a DPDK ethdev made from `devargs`: link vhostuser, sriov, afxdp, memif, tap
-                      */
+    DMM_PORT_ETHDEV, /* a DPDK ethdev made from `devargs`: link vhostuser, sriov, afxdp, tap, … */
 };
 
 struct dmm_port_address {
@@ -92,8 +94,8 @@ int dmm_stacks_config_from_json(struct dmm_stacks_config *stacks, const json_t *
                                 const char *source, struct dmm_err *err);
 void dmm_stacks_config_free(struct dmm_stacks_config *stacks);
 
-/* The JSON that the parsers above read back to the same value; a new reference, NULL out of memory.
- */
+/* The JSON that the parsers above read back to the same value; a new reference, NULL when out of
+ * memory. */
 json_t *dmm_port_config_json(const struct dmm_port_config *port);
 json_t *dmm_stacks_config_json(const struct dmm_stacks_config *stacks);
 
