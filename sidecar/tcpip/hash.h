@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hash: a keyed hash (SipHash-1-3) for tables whose keys a stranger chooses, for ISN and ports.
+ *
+ * With a secret key nobody outside can aim many keys at one bucket. Pure, any thread.
+ */
+#ifndef DMM_SIDECAR_TCPIP_HASH_H
+#define DMM_SIDECAR_TCPIP_HASH_H
+
+#include "sidecar/tcpip/ipaddr.h"
+
+#include <stdint.h>
+
+struct hash_key {
+    uint64_t k[2];
+};
+
+/* SipHash-1-3 of n 64-bit words. */
+uint64_t hash_words(const struct hash_key *key, const uint64_t *words, unsigned n);
+
+/* Of a 4-tuple; ports in host byte order. */
+static inline uint64_t hash_tuple(const struct hash_key *key, const struct ip_addr *local,
+                                  uint16_t local_port, const struct ip_addr *remote,
+                                  uint16_t remote_port)
+{
+    const uint64_t words[5] = {local->q[0], local->q[1], remote->q[0], remote->q[1],
+                               (uint64_t)local_port << 16 | remote_port};
+    return hash_words(key, words, 5);
+}
+
+#endif
