@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the end-to-end tests share: pods of their own folder, bridge and subnet, and bounded waiting.
+# Each file calls lab_setup from setup_file and lab_teardown from teardown_file.
+#
+# DMM_TEST_STACK chooses the stack under test (default lwip). Names in bats files of pods are short;
+# the lab puts its own prefix in front, so that two files never meet.
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+export DMM_BUILD=${DMM_BUILD:-$TOP/build}
+STACK=${DMM_TEST_STACK:-lwip}
+
+lab_setup() { # PREFIX NUMBER: NUMBER (1..250) chooses the subnet
+    export LAB_PREFIX=$1
+    # Not below /tmp: programs that give up root must still reach the pod directory.
+    export DMM_EXAMPLES_DIR=/run/dmm-test-$1
+    export DMM_EXAMPLES_BRIDGE=dmmt-$1
+    export DMM_EXAMPLES_SUBNET=10.99.$2.0/24
+    lab_teardown
+    export LAB_TMP=$DMM_EXAMPLES_DIR.tmp
+    mkdir -p "$LAB_TMP"
+    chmod 755 "$LAB_TMP"
+}
+
+lab_teardown() {
+    local state
+    for state in "$DMM_EXAMPLES_DIR"/state/*/; do
+        [ -d "$state" ] && "$TOP/examples/pod" down "$(basename "$state")"
+    done
+    rm -rf "$DMM_EXAMPLES_DIR" "$DMM_EXAMPLES_DIR.tmp"
+}
+
+# pod VERB [--plain|--all] NAME ...: examples/pod with the lab's prefix on the name.
+pod() {
+    local verb=$1 flag=""
+    shift
+    case ${1:-} in --plain | --all) flag=$1; shift ;; esac
+    local name=$LAB_PREFIX-$1
+    shift
+    # fd 3 is bats' own: a daemon that keeps it keeps bats from ending.
+    if [ "$verb" = up ] && [[ " $* " = *" --peer "* ]]; then
+        local -a args=()
+        while [ $# -gt 0 ]; do
+            args+=("$1")
+            [ "$1" = --peer ] && { shift; args+=("$LAB_PREFIX-$1"); }
+            shift
+        done
+        set -- "${args[@]}"
+    fi
+    # shellcheck disable=SC2086
+    "$TOP/examples/pod" $verb $flag "$name" "$@" 3>&-
+}
+
+# Starts CMD in a pod in the background; its pid goes to $LAST_PID, its output to a file.
+pod_bg() { # [--plain] NAME CMD...
+    local flag="" name
+    [ "$1" = --plain ] && { flag=--plain; shift; }
+    name=$1
+    shift
+    # shellcheck disable=SC2086
+    "$TOP/examples/pod" exec $flag "$LAB_PREFIX-$name" "$@" >"$LAB_TMP/$name.out" 2>&1 3>&- &
+    LAST_PID=$!
+}
+
+# Runs CMD until it succeeds, at most SECONDS.
+within() { # SECONDS CMD...
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        if [ $SECONDS -ge $end ]; then
+            echo "not within the time: $*"
+            "$@" || true
+            return 1
+        fi
+        sleep 0.1
+    done
+}
+
+# True if the pod's sidecar has exactly/at least... sockets that match a jq condition.
+sockets() { # NAME JQ-CONDITION: prints how many
+    pod ctl "$1" sockets --json | jq "[.sockets[] | select($2)] | length"
+}
+has_sockets() { # NAME JQ-CONDITION COUNT
+    [ "$(sockets "$1" "$2")" -eq "$3" ]
+}
+
+# An nginx configuration in $LAB_TMP/NAME.conf. BODY goes into the http block.
+nginx_conf() { # NAME BODY
+    local dir=$LAB_TMP/nginx-$1
+    mkdir -p "$dir"
+    chmod 777 "$dir"
+    cat >"$LAB_TMP/$1.conf" <<CONF
+worker_processes 2;
+pid $dir/nginx.pid;
+error_log $dir/error.log info;
+events { worker_connections 4096; }
+http {
+    access_log off;
+    client_body_temp_path $dir/body;
+    proxy_temp_path $dir/proxy;
+    fastcgi_temp_path $dir/fastcgi;
+    uwsgi_temp_path $dir/uwsgi;
+    scgi_temp_path $dir/scgi;
+    sendfile on;
+    keepalive_requests 1000000;
+    $2
+}
+CONF
+}

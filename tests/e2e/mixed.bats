@@ -1,0 +1,96 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Several stacks in one process, mappings by rule, and mappings that change while programs run.
+
+load lib
+
+setup_file() { lab_setup mixed 5; }
+teardown() {
+    local n
+    for n in front back client; do pod down $n 2>/dev/null || true; done
+}
+teardown_file() { lab_teardown; }
+
+@test "nginx as a reverse proxy: the stack in front, the kernel behind, in one process" {
+    cat >"$LAB_TMP/map.json" <<M
+{"version": 1, "default": "kernel", "rules": [
+  {"stack": "$STACK", "direction": "listen", "port": 80}]}
+M
+    pod up front --stack "$STACK" --mapping "$LAB_TMP/map.json"
+    pod up back
+    pod up client "dmm.fd.io/stack=$STACK"
+    nginx_conf back "server { listen 8080; return 200 'from behind'; }"
+    pod exec --plain back nginx -c "$LAB_TMP/back.conf"
+    nginx_conf front "server { listen 80; location / { proxy_pass http://$(pod ip back):8080; } }"
+    pod exec front nginx -c "$LAB_TMP/front.conf"
+    local ip
+    ip=$(pod ip --all front | awk -v s="$STACK" '$2 == s {print $3}')
+    within 5 pod exec client curl -sf --max-time 2 "http://$ip/"
+    run pod exec client curl -s --max-time 5 "http://$ip/"
+    [ "$output" = "from behind" ]
+    # The listen rule names the stack alone: the kernel's address refuses.
+    local eth0
+    eth0=$(pod ip --all front | awk '$2 == "kernel" {print $3}')
+    run pod exec --plain client curl -s --max-time 3 "http://$eth0/"
+    [ "$status" -eq 7 ]
+}
+
+@test "a changed mapping takes new sockets over at once" {
+    pod up back
+    pod up client --stack "$STACK" 'dmm.fd.io/mapping={"version":1,"default":"kernel","rules":[]}'
+    pod_bg --plain back /usr/bin/python3 -m http.server 8000
+    local ip dir=$DMM_EXAMPLES_DIR/pods/example-mixed-client
+    ip=$(pod ip back)
+    within 5 pod exec --plain client curl -sf -o /dev/null "http://$ip:8000/"
+    # One process, two connections, the mapping changed between them.
+    pod_bg client /usr/bin/python3 -u -c "
+import socket, sys, time
+def own():
+    s = socket.create_connection(('$ip', 8000), 5); a = s.getsockname()[0]; s.close(); return a
+print('first', own())
+for i in range(200):
+    time.sleep(0.05)
+    a = own()
+    if a == '$(jq -r '.addresses[0] | (.address? // .) | split("/")[0]' "$dir/ports/net1.json")': print('moved'); break
+"
+    local bg=$LAST_PID
+    within 5 grep -q first "$LAB_TMP/client.out"
+    jq --arg s "$STACK" '.default = $s' "$dir/mapping.json" >"$dir/mapping.json.new"
+    mv "$dir/mapping.json.new" "$dir/mapping.json"
+    wait "$bg"
+    grep -q moved "$LAB_TMP/client.out"
+    # A broken one is refused and the old one stays.
+    echo '{"version": 1, "default": "nosuch"}' >"$dir/mapping.json"
+    within 3 bash -c "'$TOP/examples/pod' logs mixed-client | grep nosuch"
+    [ "$(pod ctl client mapping --json | jq -r '.default // .mapping.default')" = "$STACK" ]
+}
+
+@test "a rule by process name" {
+    pod up back
+    pod up client --stack "$STACK" "dmm.fd.io/mapping={\"version\":1,\"default\":\"kernel\",\"rules\":[{\"stack\":\"$STACK\",\"process\":\"curl\"}]}"
+    pod_bg --plain back /usr/bin/python3 -u -m http.server 8000
+    local ip stack_ip
+    ip=$(pod ip back)
+    stack_ip=$(pod ip --all client | awk -v s="$STACK" '$2 == s {print $3}')
+    within 5 pod exec --plain client curl -sf -o /dev/null "http://$ip:8000/by-default"
+    pod exec client curl -s -o /dev/null "http://$ip:8000/by-curl"
+    pod exec client /usr/bin/python3 -c "
+import socket; s = socket.create_connection(('$ip', 8000)); s.send(b'GET /by-python HTTP/1.0\r\n\r\n'); s.recv(10)"
+    within 2 grep -q by-python "$LAB_TMP/back.out"
+    grep by-curl "$LAB_TMP/back.out" | grep -F "$stack_ip "
+    ! grep by-python "$LAB_TMP/back.out" | grep -F "$stack_ip "
+}
+
+@test "UDP on the stack and TCP on the kernel, by rule, in one process" {
+    pod up back
+    pod up client --stack "$STACK" "dmm.fd.io/mapping={\"version\":1,\"default\":\"kernel\",\"rules\":[{\"stack\":\"$STACK\",\"protocol\":\"udp\"}]}"
+    pod_bg --plain back socat UDP4-RECVFROM:7777,fork 'SYSTEM:echo $SOCAT_PEERADDR'
+    local ip
+    ip=$(pod ip back)
+    sleep 0.5
+    run pod exec client /usr/bin/python3 -c "
+import socket
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(3); u.sendto(b'x', ('$ip', 7777)); print(u.recv(100).decode().strip())"
+    echo "$output"
+    [ "$output" = "$(pod ip --all client | awk -v s="$STACK" '$2 == s {print $3}')" ]
+}
