@@ -65,7 +65,7 @@ $(BUILD)/dmm: $(BUILD)/obj/cni/main.o $(LIB_CNI) $(LIB_JSON) $(LIB_COMMON)
 $(BUILD)/dmm-stackd: $(BUILD)/obj/sidecar/main.o $(LIB_SIDECAR) $(LIB_TCPIP) $(LIB_JSON) $(LIB_COMMON)
 	$(link) -rdynamic $^ $(LDFLAGS) $(SIDECAR_LIBS)
 $(BUILD)/dmmctl: $(BUILD)/obj/ctl/main.o $(LIB_CTL) $(LIB_JSON) $(LIB_COMMON)
-	$(link) $^ $(LDFLAGS) $(JANSSON_LIBS)
+	$(link) $^ $(LDFLAGS) $(JANSSON_LIBS) -lcurl
 $(BUILD)/libdmm.so: $(call objs,$(PRELOAD_SRC)) $(LIB_COMMON)
 	$(link) -shared $^ $(LDFLAGS) -Wl,-z,nodelete -ldl
 
