@@ -10,6 +10,7 @@
 #include "common/version.h"
 
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
