@@ -12,9 +12,11 @@
  *   ATTACH   a process that has no region yet. Response: a new client with its region and the
  *            worker's doorbell (fds 0 and 1), process 0, a channel, waitset 0 with its doorbell (fd
  *            2). `token` may be that of an earlier client, if the sidecar was restarted: processes
- *            that come with the same token become one client again, so that a listener which they
- *            shared can be shared again: DMM_CMD_OPEN with DMM_OPEN_ADOPT and then BIND and LISTEN
- *            with the same address give all of them the same socket index.
+ *            that come with the same token (and uid) become one client again, so that a listener
+ *            which they shared can be shared again: after DMM_CMD_OPEN with DMM_OPEN_ADOPT, a BIND
+ *            to the address and port that another such socket of the client has gives the process
+ *            a hold on that one instead: reply.socket of BIND is its index, and the opened one is
+ *            gone. LISTEN on it again is harmless.
  *   FORK     before fork(): response has a new process index whose holds are copies of this
  *            process's, a channel, a waitset; fd 0 is the control connection that the child will
  *            own (the parent closes its copy after fork), fd 1 the waitset's doorbell. If the child
@@ -45,10 +47,11 @@ enum dmm_request_op {
 struct dmm_request {
     uint32_t version;  /* DMM_PROTO_VERSION */
     uint32_t op;       /* enum dmm_request_op */
-    uint32_t pid;      /* as the process sees it; shown to people, trusted for nothing */
+    uint32_t pid;      /* as the process sees it, in every request; shown to people, trusted for
+                        * nothing */
     uint32_t index;    /* WAITSET_FREE */
     uint8_t token[16]; /* ATTACH: zero, or an earlier client's */
-    char comm[16];     /* NUL-terminated; ATTACH */
+    char comm[16];     /* NUL-terminated; in every request (a child's differs after exec) */
 };
 
 struct dmm_response {

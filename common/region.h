@@ -52,7 +52,8 @@ _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
 enum dmm_command_op {
     DMM_CMD_NONE,
     DMM_CMD_OPEN,       /* sync   instance, open{family,type,protocol,flags}; -> reply.socket */
-    DMM_CMD_BIND,       /* sync   addr -> reply.addr */
+    DMM_CMD_BIND,       /* sync   addr -> reply.addr, reply.socket: the index that stands for the
+                         *        socket from now on (another one only after DMM_OPEN_ADOPT) */
     DMM_CMD_LISTEN,     /* sync   value = backlog */
     DMM_CMD_CONNECT,    /* sync   addr -> reply.addr = local; a stream's result comes by `state` */
     DMM_CMD_SEND,       /* async  bytes or datagrams were added to the transmit ring */
@@ -64,7 +65,8 @@ enum dmm_command_op {
                          *        value: 1 = abort (SO_LINGER 0) */
     DMM_CMD_SETSOCKOPT, /* sync   opt{level,name,len,value} */
     DMM_CMD_GETSOCKOPT, /* sync   opt{level,name,len} -> reply.len, reply.data */
-    DMM_CMD_WATCH,      /* async  watch{slot,waitset,events}: news of `socket` go to that waitset */
+    DMM_CMD_WATCH,      /* async  watch{slot,waitset,events}: news of `socket` go to that waitset,
+                         *        what is true at that moment (readable, connected, over) first */
     DMM_CMD_UNWATCH,    /* async  watch{slot} */
     DMM_CMD_WATCH_MORE, /* sync   asks for watch slots beyond the inline ones -> watches_ext */
     DMM_CMD_COUNT,
