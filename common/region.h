@@ -48,7 +48,14 @@ _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
 
 /* ---- commands: app -> sidecar ---- */
 
-/* sync: has a reply (reply slot given). async: none, `reply` is DMM_NONE. */
+/*
+ * sync: has a reply (reply slot given). async: none, `reply` is DMM_NO_REPLY.
+ *
+ * A command on a socket that the process does not hold (its other thread may just have closed it)
+ * is refused: -EBADF if it is sync, else it is dropped and counted. What no correct app does (an
+ * index beyond a table, another process's waitset, an unknown op, a sync command without a reply
+ * slot, ring words that can't be) is a violation, which ends the client.
+ */
 enum dmm_command_op {
     DMM_CMD_NONE,
     DMM_CMD_OPEN,       /* sync   instance, open{family,type,protocol,flags}; -> reply.socket */
