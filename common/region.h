@@ -64,17 +64,21 @@ enum dmm_command_op {
     DMM_CMD_LISTEN,     /* sync   value = backlog */
     DMM_CMD_CONNECT,    /* sync   addr -> reply.addr = local; a stream's result comes by `state` */
     DMM_CMD_SEND,       /* async  bytes or datagrams were added to the transmit ring */
-    DMM_CMD_GROW,       /* async  value = transmit ring bytes wanted; the answer is tx_offer */
+    DMM_CMD_GROW,       /* async  value = transmit ring bytes wanted; the answer is tx_offer (a
+                         *        larger ring, or none where there is no memory), then DMM_EV_OUT if
+                         *        tx_nospace was set. A socket starts with tx_ring 0; the sidecar may
+                         *        offer its first ring unasked */
     DMM_CMD_RECEIVED,   /* async  the app took bytes and rx_notify had been set */
     DMM_CMD_ACCEPTED,   /* async  this process took `socket` from its listener's queue */
     DMM_CMD_SHUTDOWN,   /* async  value = SHUT_RD, SHUT_WR, SHUT_RDWR */
-    DMM_CMD_CLOSE,      /* async  this process lets go; the last holder's closes the connection;
-                         *        value: 1 = abort (SO_LINGER 0) */
+    DMM_CMD_CLOSE,      /* async  this process lets go, its watches on the socket end; the last
+                         *        holder's closes the connection; value: 1 = abort (SO_LINGER 0) */
     DMM_CMD_SETSOCKOPT, /* sync   opt{level,name,len,value} */
     DMM_CMD_GETSOCKOPT, /* sync   opt{level,name,len} -> reply.len, reply.data */
     DMM_CMD_WATCH,      /* async  watch{slot,waitset,events}: news of `socket` go to that waitset,
-                         *        what is true at that moment (readable, connected, over) first */
-    DMM_CMD_UNWATCH,    /* async  watch{slot} */
+                         *        what is true at that moment (readable, connected, over) first.
+                         *        Again on a watched slot: with new events, likewise */
+    DMM_CMD_UNWATCH,    /* async  watch{slot}: then owner = 0 */
     DMM_CMD_WATCH_MORE, /* sync   asks for watch slots beyond the inline ones -> watches_ext */
     DMM_CMD_COUNT,
 };
@@ -143,11 +147,17 @@ struct dmm_channel {
 /* ---- news: sidecar -> app ---- */
 
 /*
- * A watch says that news of its socket go to a waitset. The app chooses a free slot, fills
- * `cookie`, and sends DMM_CMD_WATCH. When something happens the sidecar ORs the kind into
- * `pending`; if that was 0 it links the watch into the waitset's ready list; then it rings the
- * doorbell if the waitset is armed. So a watch is in at most one list, once, and nothing can
- * overflow.
+ * A watch says that news of its socket go to a waitset. The app claims a free slot (owner and
+ * pending both 0), fills `cookie`, and sends DMM_CMD_WATCH. When something happens the sidecar ORs
+ * the kind into `pending`; if that was 0 it links the watch into the waitset's ready list; then, in
+ * either case, it rings the doorbell if the waitset is armed. So a watch is in at most one list,
+ * once, and nothing can overflow.
+ *
+ * pending != 0 means "linked in some list": only the app, which takes it off, sets it to 0. So the
+ * sidecar never resets `pending`, `next` or a waitset's `ready`, not even when it gives the socket
+ * or the waitset out again: whoever gets them takes off what is left and ignores it. The sidecar
+ * stores owner = 0 once it will push that watch no more (UNWATCH, WAITSET_FREE, CLOSE by the
+ * waitset's process, that process's death, the socket is freed).
  *
  * A ready list is a stack of node ids (dmm_node_id() + 1; 0 ends it): the sidecar pushes by
  * compare-and-swap, the app takes all by exchange and reverses what it took. The app clears
@@ -156,8 +166,8 @@ struct dmm_channel {
 struct dmm_watch {
     _Atomic uint32_t pending; /* [A+S] acq_rel RMW: DMM_EV_* since the app last looked */
     _Atomic uint32_t next;    /* [S] relaxed, published by the push: node id + 1 of the next */
-    _Atomic uint32_t owner; /* [A] acq/rel CAS among the app's threads: waitset + 1; 0: slot free */
-    _Atomic uint32_t cookie; /* [A] the app's own */
+    _Atomic uint32_t owner;   /* [A] acq/rel CAS from 0 to waitset + 1; [S] rel: 0: slot free */
+    _Atomic uint32_t cookie;  /* [A] the app's own */
 };
 
 #define DMM_WATCH_INLINE 4
@@ -256,7 +266,7 @@ struct dmm_socket {
     uint16_t family, type, protocol;
     uint16_t reserved1;
 
-    /* Line 1: the app's. */
+    /* Line 1: the app's; zeroed, like the words of line 2, before the index is given out. */
     _Alignas(DMM_CACHE_LINE) _Atomic uint32_t rx_head; /* [A] rel/acq */
     _Atomic uint32_t tx_tail;                          /* [A] rel/acq */
     _Atomic uint64_t tx_ring;                          /* [A] rel/acq: the one in use */
