@@ -5,23 +5,18 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A cut may fall into a UTF-8 character, which no JSON may hold then: takes the rest of it off. */
-static void drop_partial_character(char *text, size_t len)
+/* Records the text, cut where it is too long, though not inside a UTF-8 character, which no JSON
+ * may hold in part. */
+static void record(struct dmm_err *err, const char *text)
 {
-    size_t start = len;
-    while (start > 0 && len - start < 3 && ((unsigned char)text[start - 1] & 0xc0) == 0x80)
-        start--;
-    if (start > 0 && (unsigned char)text[start - 1] >= 0xc0)
-        text[start - 1] = '\0';
-}
-
-static void record(struct dmm_err *err, const char *text, size_t len)
-{
-    size_t kept = len < sizeof(err->text) ? len : sizeof(err->text) - 1;
-    memcpy(err->text, text, kept);
-    err->text[kept] = '\0';
-    if (kept < len)
-        drop_partial_character(err->text, kept);
+    size_t len = strnlen(text, sizeof(err->text));
+    if (len == sizeof(err->text)) {
+        len--;
+        for (int i = 0; i < 3 && ((unsigned char)text[len] & 0xc0) == 0x80; i++)
+            len--;
+    }
+    memcpy(err->text, text, len);
+    err->text[len] = '\0';
 }
 
 int dmm_err_set(struct dmm_err *err, int code, const char *fmt, ...)
@@ -33,7 +28,7 @@ int dmm_err_set(struct dmm_err *err, int code, const char *fmt, ...)
         vsnprintf(text, sizeof(text), fmt, ap);
         va_end(ap);
         err->code = code;
-        record(err, text, strlen(text));
+        record(err, text);
     }
     return -code;
 }
@@ -49,6 +44,6 @@ int dmm_err_prefix(struct dmm_err *err, const char *fmt, ...)
     vsnprintf(place, sizeof(place), fmt, ap);
     va_end(ap);
     snprintf(text, sizeof(text), "%s: %s", place, err->text);
-    record(err, text, strlen(text));
+    record(err, text);
     return -err->code;
 }

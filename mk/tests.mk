@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+## make deps       installs the Debian packages that are missing (mk/deps.txt); needs root for that
+## make test       everything: deps, programs, unit, fuzz, end to end (root); ends with the totals
+## make check      the tests that need no root: unit, and each fuzzer for a few seconds
+## make unit       CMocka tests, tests/unit/AREA/*_test.c     UNIT=common/mapping runs one
+## make e2e        Bats tests on the real programs (root)     E2E=apps runs one
+## make fuzz       every fuzzer for FUZZ_SECONDS=60           FUZZ=mapping runs one
+## make SAN=address test, SAN=thread test    the same with sanitizers, built in build/san-*
+#
+# A new test file needs no change here: an area's tests are linked with the area's library, what that
+# needs, and those files of their folder that are no tests themselves. A fuzzer is linked with the
+# areas whose headers it includes.
+
+LIB_PRELOAD = $(BUILD)/lib/preload.a
+$(eval $(call library,$(LIB_PRELOAD),$(PRELOAD_SRC)))
+
+LIBS_common  = $(LIB_JSON) $(LIB_COMMON)
+LIBS_cni     = $(LIB_CNI) $(LIBS_common)
+LIBS_tcpip   = $(LIB_TCPIP) $(LIB_COMMON)
+LIBS_sidecar = $(LIB_SIDECAR) $(LIB_TCPIP) $(LIBS_common)
+LIBS_preload = $(LIB_PRELOAD) $(LIBS_common)
+LIBS_ctl     = $(LIB_CTL) $(LIBS_common)
+SYS_common   = $(JANSSON_LIBS) -lpthread
+SYS_cni      = $(NL_LIBS) $(JANSSON_LIBS) -lpthread -ldl
+SYS_tcpip    = -lpthread
+SYS_sidecar  = $(SIDECAR_LIBS)
+SYS_preload  = $(JANSSON_LIBS) -lpthread -ldl
+SYS_ctl      = $(JANSSON_LIBS) -lpthread
+AREAS        = common cni tcpip sidecar preload ctl
+
+$(BUILD)/obj/tests/%: EXTRA = $(NL_CFLAGS)
+$(BUILD)/obj/tests/unit/sidecar/ethdev%: EXTRA = $(DPDK_CFLAGS)
+$(BUILD)/obj/tests/unit/sidecar/lwip%: EXTRA = $(LWIP_CFLAGS)
+
+# ---- unit ----
+
+UNIT      ?= */*
+UNIT_BINS  = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/$(UNIT:_test=)_test.c))
+helpers    = $(filter-out %_test.c,$(wildcard tests/unit/$(1)/*.c))
+
+define unit_area
+$$(patsubst %.c,$$(BUILD)/%,$$(wildcard tests/unit/$(1)/*_test.c)): \
+$$(BUILD)/%: $$(BUILD)/obj/%.o $$(call objs,$$(call helpers,$(1))) $$(LIBS_$(1))
+	$$(link) $$^ $$(LDFLAGS) $$(SYS_$(1)) -lcmocka
+endef
+$(foreach area,$(AREAS),$(eval $(call unit_area,$(area))))
+
+# ---- fuzz: clang's libFuzzer, in a build folder of its own ----
+
+FUZZ          ?= *
+FUZZ_SRC       = $(wildcard tests/fuzz/$(FUZZ:_fuzz=)_fuzz.c)
+FUZZ_BUILD     = $(patsubst %/san-$(SAN),%,$(BUILD))/san-fuzz
+FUZZ_BINS      = $(patsubst %.c,$(FUZZ_BUILD)/%,$(FUZZ_SRC))
+SANFLAGS_fuzz  = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+# The areas whose headers a file includes; tcpip lies inside sidecar.
+areas_of       = $(shell sed -nE 's,^.include "(sidecar/)?(tcpip|$(subst $(eval) ,|,$(AREAS)))/.*,\2,p' $(1) | sort -u)
+
+ifeq ($(SAN),fuzz)
+define fuzz_program
+$(BUILD)/tests/fuzz/$(1): $(BUILD)/obj/tests/fuzz/$(1).o $(sort $(foreach area,$(2),$(LIBS_$(area))))
+	$$(link) $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LDFLAGS) -fsanitize=fuzzer \
+	$(foreach area,$(2),$(SYS_$(area)))
+endef
+$(foreach src,$(FUZZ_SRC),$(eval $(call fuzz_program,$(basename $(notdir $(src))),$(call areas_of,$(src)))))
+endif
+
+.PHONY: fuzz-programs
+fuzz-programs:
+ifneq ($(FUZZ_SRC),)
+	+$(Q)$(MAKE) --no-print-directory CC=clang SAN=fuzz BUILD=$(FUZZ_BUILD) $(FUZZ_BINS)
+endif
+
+# ---- running ----
+
+# A sanitizer's runtime has to come before all else in a program that has none of its own, and the
+# shim is loaded into such.
+RUNTIME_gcc_address   = libasan.so
+RUNTIME_gcc_thread    = libtsan.so
+RUNTIME_clang_address = libclang_rt.asan-$(shell uname -m).so
+RUNTIME_clang_thread  = libclang_rt.tsan-$(shell uname -m).so
+COMPILER              = $(if $(findstring clang,$(CC)),clang,gcc)
+PRELOAD_FIRST         = $(if $(RUNTIME_$(COMPILER)_$(SAN)),$(shell $(CC) -print-file-name=$(RUNTIME_$(COMPILER)_$(SAN))))
+
+E2E      ?= *
+E2E_FILES = $(wildcard tests/e2e/$(E2E:.bats=).bats)
+RUN       = SAN=$(SAN) DMM_BUILD=$(abspath $(BUILD)) DMM_PRELOAD_FIRST="$(PRELOAD_FIRST)" tests/run
+
+.PHONY: deps-then-% test-run
+deps:
+	$(Q)mk/deps.sh
+
+# What is installed is known only to a make that starts after the installation.
+deps-then-%: deps
+	+$(Q)$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc)) $*
+
+test: deps-then-test-run
+test-run: programs fuzz-programs $(UNIT_BINS)
+	$(Q)$(RUN) --unit $(UNIT_BINS) --fuzz $(FUZZ_BINS) --e2e $(E2E_FILES)
+check: fuzz-programs $(UNIT_BINS)
+	$(Q)$(RUN) --unit $(UNIT_BINS) --fuzz $(FUZZ_BINS)
+unit: $(UNIT_BINS)
+	$(Q)$(RUN) --unit $(UNIT_BINS)
+e2e: programs
+	$(Q)$(RUN) --e2e $(E2E_FILES)
+fuzz: fuzz-programs
+	$(Q)FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) FUZZ_CORPUS=$(FUZZ_BUILD)/corpus $(RUN) --fuzz $(FUZZ_BINS)
