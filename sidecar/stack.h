@@ -161,7 +161,8 @@ struct dmm_host {
     /* Ports of this instance are numbered 0..n_ports-1. */
     unsigned (*n_ports)(const struct dmm_host *host);
     const struct dmm_port_info *(*port_info)(const struct dmm_host *host, unsigned port);
-    /* 0; -EAGAIN: full, port_writable() will come; -EMSGSIZE; -ENETDOWN. */
+    /* 0; -EAGAIN: full, port_writable() will come; -EMSGSIZE; -ENETDOWN; -EINVAL: contradicts
+     * itself or asks for an offload that the port does not have. */
     int (*transmit)(const struct dmm_host *host, unsigned port, const struct dmm_tx_frame *frame);
 
     /* Receive, stream. rx_space: bytes that rx_write takes now (the window to offer), counting the

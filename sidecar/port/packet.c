@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sidecar/port/packet.h"
+
+#include <errno.h>
+#include <net/ethernet.h>
+#include <net/if_arp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+/* Merged frames wait in the socket's buffer; the kernel cuts this to net.core.rmem_max unless we
+ * have CAP_NET_ADMIN. */
+#define SOCKET_BUFFER (4 << 20)
+/* Above this the kernel segments in software before the device (its own legacy limit). */
+#define MAX_GSO_SIZE 65535
+
+#ifndef PACKET_IGNORE_OUTGOING
+#define PACKET_IGNORE_OUTGOING 23
+#endif
+
+static struct packet_port *packet_of(struct dmm_port *port)
+{
+    return (struct packet_port *)port;
+}
+
+static int query(const struct packet_port *p, unsigned long request, struct ifreq *ifr)
+{
+    memset(ifr, 0, sizeof(*ifr));
+    memcpy(ifr->ifr_name, p->data.info.name, sizeof(ifr->ifr_name) - 1);
+    return ioctl(p->fd, request, ifr) ? -errno : 0;
+}
+
+/* The socket was made with protocol 0, so until here it got no frame, of this interface or another:
+ * options and ring were there first. */
+static int bind_to(const struct packet_port *p, int ifindex)
+{
+    struct sockaddr_ll ll = {
+        .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = ifindex};
+    return bind(p->fd, (struct sockaddr *)&ll, sizeof(ll)) ? -errno : 0;
+}
+
+/* Reads the interface as it is now. 0, -ENODEV, or -EMEDIUMTYPE if it is not Ethernet. */
+static int read_link(struct packet_port *p)
+{
+    struct dmm_port_info *info = &p->data.info;
+    struct ifreq ifr;
+    info->up = false;
+    int rc = query(p, SIOCGIFHWADDR, &ifr);
+    if (rc)
+        return rc;
+    if (ifr.ifr_hwaddr.sa_family != ARPHRD_ETHER)
+        return -EMEDIUMTYPE;
+    if (p->any_mac)
+        memcpy(info->mac, ifr.ifr_hwaddr.sa_data, sizeof(info->mac));
+    rc = query(p, SIOCGIFMTU, &ifr);
+    if (rc)
+        return rc;
+    uint32_t mtu = (uint32_t)ifr.ifr_mtu;
+    info->mtu = p->mtu_limit && p->mtu_limit < mtu ? p->mtu_limit : mtu;
+    rc = query(p, SIOCGIFFLAGS, &ifr);
+    if (rc)
+        return rc;
+    info->up = (ifr.ifr_flags & IFF_UP) && (ifr.ifr_flags & IFF_RUNNING);
+    return 0;
+}
+
+/* UDP segmentation in the vnet header came with Linux 6.2 (VIRTIO_NET_HDR_GSO_UDP_L4). */
+static bool kernel_has_uso(void)
+{
+    struct utsname u;
+    unsigned major, minor;
+    return uname(&u) == 0 && sscanf(u.release, "%u.%u", &major, &minor) == 2 &&
+           (major > 6 || (major == 6 && minor >= 2));
+}
+
+static void set_buffer(int fd, int force, int plain)
+{
+    int size = SOCKET_BUFFER;
+    if (setsockopt(fd, SOL_SOCKET, force, &size, sizeof(size)))
+        (void)setsockopt(fd, SOL_SOCKET, plain, &size, sizeof(size)); /* cut, never refused */
+}
+
+static int set_options(const struct packet_port *p, struct dmm_err *err)
+{
+    static const struct {
+        int name;
+        const char *text;
+    } options[] = {{PACKET_VNET_HDR, "PACKET_VNET_HDR"},
+                   {PACKET_IGNORE_OUTGOING, "PACKET_IGNORE_OUTGOING"}};
+    for (unsigned i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        int on = 1;
+        if (setsockopt(p->fd, SOL_PACKET, options[i].name, &on, sizeof(on)))
+            return dmm_err_set(err, errno, "port %s: %s: %s", p->data.info.name, options[i].text,
+                               strerror(errno));
+    }
+    set_buffer(p->fd, SO_RCVBUFFORCE, SO_RCVBUF);
+    set_buffer(p->fd, SO_SNDBUFFORCE, SO_SNDBUF);
+    return 0;
+}
+
+static int open_socket(struct packet_port *p, struct dmm_err *err)
+{
+    const char *name = p->data.info.name;
+    p->fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (p->fd < 0)
+        return dmm_err_set(err, errno, "port %s: packet socket: %s%s", name, strerror(errno),
+                           errno == EPERM ? " (CAP_NET_RAW is needed)" : "");
+    int rc = read_link(p);
+    if (rc == -EMEDIUMTYPE)
+        return dmm_err_set(err, EMEDIUMTYPE, "port %s: not an Ethernet interface", name);
+    if (rc)
+        return dmm_err_set(err, -rc, "port %s: interface: %s", name, strerror(-rc));
+    rc = set_options(p, err);
+    if (rc)
+        return rc;
+    rc = packet_rx_init(p);
+    if (!rc)
+        rc = packet_tx_init(p);
+    if (rc)
+        return dmm_err_set(err, -rc, "port %s: packet ring: %s", name, strerror(-rc));
+    struct ifreq ifr;
+    rc = query(p, SIOCGIFINDEX, &ifr);
+    if (!rc)
+        rc = bind_to(p, ifr.ifr_ifindex);
+    if (rc)
+        return dmm_err_set(err, -rc, "port %s: bind: %s", name, strerror(-rc));
+    p->ifindex = ifr.ifr_ifindex;
+    return 0;
+}
+
+static void packet_destroy(struct dmm_port *port)
+{
+    struct packet_port *p = packet_of(port);
+    packet_rx_destroy(p);
+    if (p->fd >= 0)
+        close(p->fd);
+    free(p->tx);
+    free(p);
+}
+
+static int packet_create(struct dmm_port **port, const struct dmm_port_config *config,
+                         struct dmm_err *err)
+{
+    struct packet_port *p = calloc(1, sizeof(*p));
+    if (!p)
+        return dmm_err_set(err, ENOMEM, "port %s: out of memory", config->ifname);
+    static const uint8_t no_mac[6];
+    p->port.ops = &dmm_port_packet_ops;
+    p->fd = -1;
+    p->any_mac = memcmp(config->mac, no_mac, sizeof(no_mac)) == 0;
+    p->mtu_limit = config->mtu;
+    dmm_port_data_init(&p->data, config);
+    p->data.info.max_gso_size = MAX_GSO_SIZE;
+    p->data.info.offloads = DMM_OFFLOAD_TX_CSUM | DMM_OFFLOAD_TSO4 | DMM_OFFLOAD_TSO6 |
+                            (kernel_has_uso() ? DMM_OFFLOAD_USO : 0U);
+    int rc = open_socket(p, err);
+    if (rc) {
+        packet_destroy(&p->port);
+        return rc;
+    }
+    *port = &p->port;
+    return 0;
+}
+
+static unsigned packet_receive(struct dmm_port *port, struct dmm_frame *frames, unsigned max)
+{
+    struct packet_port *p = packet_of(port);
+    packet_rx_release(p);
+    return packet_rx_frames(p, frames, max);
+}
+
+static int packet_transmit(struct dmm_port *port, const struct dmm_tx_frame *frame)
+{
+    return packet_tx_frame(packet_of(port), frame);
+}
+
+static bool packet_flush(struct dmm_port *port)
+{
+    return packet_tx_flush(packet_of(port));
+}
+
+static bool packet_arm(struct dmm_port *port)
+{
+    struct packet_port *p = packet_of(port);
+    /* The kernel calls the fd readable as long as we hold the last slot that it filled. */
+    packet_rx_release(p);
+    /* An error kept by the socket (the interface went down) would wake us for ever. */
+    int error;
+    socklen_t len = sizeof(error);
+    (void)getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    return packet_rx_ready(p);
+}
+
+static void packet_disarm(struct dmm_port *port)
+{
+    (void)port; /* the kernel wakes nobody who does not wait */
+}
+
+static int packet_wait_fd(struct dmm_port *port)
+{
+    return packet_of(port)->fd;
+}
+
+/* An interface of our name came back under another index, or went. */
+static void follow_interface(struct packet_port *p)
+{
+    struct ifreq ifr;
+    int ifindex = query(p, SIOCGIFINDEX, &ifr) ? 0 : ifr.ifr_ifindex;
+    if (ifindex != p->ifindex && ifindex && bind_to(p, ifindex))
+        ifindex = 0; /* gone again; the next refresh sees */
+    p->ifindex = ifindex;
+}
+
+static bool packet_refresh(struct dmm_port *port)
+{
+    struct packet_port *p = packet_of(port);
+    struct dmm_port_info *info = &p->data.info;
+    struct dmm_port_info old = *info;
+    old.up |= p->went_down;
+    p->went_down = false;
+    follow_interface(p);
+    if (!p->ifindex || read_link(p))
+        info->up = false;
+    return old.up != info->up || old.mtu != info->mtu ||
+           memcmp(old.mac, info->mac, sizeof(old.mac)) != 0;
+}
+
+static const struct dmm_port_info *packet_info(struct dmm_port *port)
+{
+    return &packet_of(port)->data.info;
+}
+
+static void packet_stats(struct dmm_port *port, struct dmm_port_stats *stats)
+{
+    struct packet_port *p = packet_of(port);
+    struct tpacket_stats kernel; /* since the last time it was asked */
+    socklen_t len = sizeof(kernel);
+    if (getsockopt(p->fd, SOL_PACKET, PACKET_STATISTICS, &kernel, &len) == 0)
+        p->stats.rx_dropped += kernel.tp_drops;
+    *stats = p->stats;
+}
+
+const struct dmm_port_ops dmm_port_packet_ops = {
+    .kind = DMM_PORT_PACKET,
+    .create = packet_create,
+    .destroy = packet_destroy,
+    .receive = packet_receive,
+    .transmit = packet_transmit,
+    .flush = packet_flush,
+    .arm = packet_arm,
+    .disarm = packet_disarm,
+    .wait_fd = packet_wait_fd,
+    .refresh = packet_refresh,
+    .info = packet_info,
+    .stats = packet_stats,
+};
