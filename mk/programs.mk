@@ -29,10 +29,14 @@ NL_LIBS      = -lnl-route-3 -lnl-3
 LWIP_CFLAGS  = -isystem /usr/include/lwip
 # DPDK is linked statically with the drivers we use: a quarter of the memory, half the start time.
 DPDK_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags libdpdk 2>/dev/null))
-DPDK_LIBS    = -Wl,--whole-archive -l:librte_net_virtio.a -l:librte_net_vhost.a -l:librte_bus_vdev.a \
-               -l:librte_mempool_ring.a -Wl,--no-whole-archive \
-               $(addprefix -l:librte_,$(addsuffix .a,vhost ethdev net mbuf mempool ring \
-               dmadev cryptodev rcu hash pci bus_pci meter kvargs telemetry eal)) -lnuma -lm -ldl -lpthread
+# Drivers register themselves in constructors: nothing names them, so they are linked whole.
+DPDK_WHOLE   = net_virtio net_vhost bus_vdev mempool_ring
+DPDK_PARTS   = vhost ethdev net mbuf mempool ring dmadev cryptodev rcu hash bus_pci pci meter \
+               kvargs telemetry eal
+dpdk_lib     = $(patsubst %,-l:librte_%.a,$(1))
+DPDK_LIBS    = -Wl,--whole-archive $(call dpdk_lib,$(DPDK_WHOLE)) -Wl,--no-whole-archive \
+               -Wl,--start-group $(call dpdk_lib,$(DPDK_PARTS)) -Wl,--end-group \
+               -lbsd -lnuma -lm -ldl -lpthread
 
 $(call objs,$(CNI_SRC)) $(BUILD)/obj/cni/main.o: EXTRA = $(NL_CFLAGS)
 $(BUILD)/obj/sidecar/port/ethdev%: EXTRA = $(DPDK_CFLAGS)
