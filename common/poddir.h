@@ -36,7 +36,7 @@
 #define DMM_PODDIR_ROOT    "/run/dmm"
 #define DMM_ATTACH_SOCKET  "stackd.sock"
 #define DMM_API_SOCKET     "api.sock"
-#define DMM_FILE_MAX       (256 * 1024)
+#define DMM_FILE_MAX       ((size_t)256 * 1024)
 #define DMM_PORT_ADDRESSES 16
 #define DMM_PORT_ROUTES    32
 #define DMM_POD_PORTS      8

@@ -38,7 +38,7 @@ DPDK_LIBS    = -Wl,--whole-archive $(call dpdk_lib,$(DPDK_WHOLE)) -Wl,--no-whole
                -Wl,--start-group $(call dpdk_lib,$(DPDK_PARTS)) -Wl,--end-group \
                -lbsd -lnuma -lm -ldl -lpthread
 
-$(call objs,$(CNI_SRC)) $(BUILD)/obj/cni/main.o: EXTRA = $(NL_CFLAGS)
+$(BUILD)/obj/cni/%: EXTRA = $(NL_CFLAGS)
 $(BUILD)/obj/sidecar/port/ethdev%: EXTRA = $(DPDK_CFLAGS)
 $(BUILD)/obj/sidecar/stacks/lwip%: EXTRA = $(LWIP_CFLAGS)
 

@@ -5,6 +5,8 @@
 ## make unit       CMocka tests, tests/unit/AREA/*_test.c     UNIT=common/mapping runs one
 ## make e2e        Bats tests on the real programs (root)     E2E=apps runs one
 ## make fuzz       every fuzzer for FUZZ_SECONDS=60           FUZZ=mapping runs one
+## make demo       shows what DMM does (root)
+## make bench      measures DMM against the kernel (root)   BENCH="--only redis" chooses
 ## make SAN=address test, SAN=thread test    the same with sanitizers, built in build/san-*
 #
 # A new test file needs no change here: an area's tests are linked with the area's library, what that
@@ -85,7 +87,7 @@ E2E      ?= *
 E2E_FILES = $(wildcard tests/e2e/$(E2E:.bats=).bats)
 RUN       = SAN=$(SAN) DMM_BUILD=$(abspath $(BUILD)) DMM_PRELOAD_FIRST="$(PRELOAD_FIRST)" tests/run
 
-.PHONY: deps-then-% test-run
+.PHONY: test-run demo-run bench-run
 deps:
 	$(Q)mk/deps.sh
 
@@ -94,6 +96,12 @@ deps-then-%: deps
 	+$(Q)$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc)) $*
 
 test: deps-then-test-run
+demo: deps-then-demo-run
+bench: deps-then-bench-run
+demo-run: programs
+	$(Q)DMM_BUILD=$(abspath $(BUILD)) examples/demo
+bench-run: programs
+	$(Q)DMM_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/bench.py --out $(BUILD)/bench $(BENCH)
 test-run: programs fuzz-programs $(UNIT_BINS)
 	$(Q)$(RUN) --unit $(UNIT_BINS) --fuzz $(FUZZ_BINS) --e2e $(E2E_FILES)
 check: fuzz-programs $(UNIT_BINS)

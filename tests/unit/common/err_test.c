@@ -51,14 +51,14 @@ static void test_long_text_is_cut(void **state)
     assert_memory_equal(err.text, "net1: xxx", 9);
 }
 
-/* A text that fills the buffer but for `room` bytes, and then `tail`. */
-static void set_at_end(struct dmm_err *err, size_t room, const char *tail)
+/* A text that fills the buffer but for `room` bytes, then `character`, then what does not fit. */
+static void set_at_end(struct dmm_err *err, size_t room, const char *character)
 {
     char text[sizeof(err->text)];
     size_t len = sizeof(text) - 1 - room;
     memset(text, 'x', len);
     text[len] = '\0';
-    dmm_err_set(err, EINVAL, "%s%s", text, tail);
+    dmm_err_set(err, EINVAL, "%s%syy", text, character);
 }
 
 static void test_cut_falls_between_characters(void **state)
@@ -69,10 +69,7 @@ static void test_cut_falls_between_characters(void **state)
         size_t len = strlen(characters[i]);
         for (size_t room = 1; room <= len; room++) {
             struct dmm_err err;
-            char two[16] = "";
-            strcat(two, characters[i]);
-            strcat(two, "yy");
-            set_at_end(&err, room, two);
+            set_at_end(&err, room, characters[i]);
             assert_int_equal(strlen(err.text), sizeof(err.text) - 1 - (room == len ? 0 : room));
         }
     }
