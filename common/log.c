@@ -57,7 +57,7 @@ struct line {
 /* Appends all of the bytes or, where there is no room, none. */
 static bool put(struct line *line, const char *bytes, size_t len)
 {
-    if (len > line->limit - line->used)
+    if (line->used + len > line->limit)
         return false;
     memcpy(line->text + line->used, bytes, len);
     line->used += len;
