@@ -66,6 +66,7 @@ static void link_free_lists(struct net_neigh_table *t)
     unsigned n = t->config.max_entries;
     for (unsigned i = 0; i < n; i++) {
         t->entries[i].deadline = UINT64_MAX;
+        t->entries[i].generation = 1;
         t->entries[i].list_next = i + 1 < n ? (uint16_t)(i + 1) : NONE;
     }
     n = t->config.max_packets;
@@ -195,7 +196,8 @@ static void entry_free(struct net_neigh_table *t, struct net_neigh *e)
         class_remove(t, e);
     e->state = NET_NEIGH_FREE;
     e->deadline = UINT64_MAX;
-    e->generation++;
+    if (!++e->generation)
+        e->generation = 1;
     e->list_next = t->free_head;
     t->free_head = i;
     t->n_entries--;
@@ -265,7 +267,7 @@ static struct net_neigh *entry_new(struct net_neigh_table *t, unsigned ifindex,
     struct net_neigh *e = &t->entries[t->free_head];
     uint16_t i = t->free_head;
     t->free_head = e->list_next;
-    uint32_t generation = e->generation;
+    uint16_t generation = e->generation;
     uint16_t *head = &t->hash[bucket_of(t, ifindex, addr)];
     *e = (struct net_neigh){.addr = *addr,
                             .ifindex = (uint8_t)ifindex,
@@ -318,6 +320,41 @@ static void solicit(struct net_neigh_table *t, struct net_neigh *e, uint64_t now
     t->ops.solicit(t->ctx, e->ifindex, &e->addr, e->state == NET_NEIGH_PROBE ? &e->mac : NULL);
 }
 
+uint32_t net_neigh_ref(const struct net_neigh_table *t, const struct net_neigh *e)
+{
+    return (uint32_t)e->generation << 16 | index_of(t, e);
+}
+
+/* As resolve, for an entry that is known to exist. */
+static void use(struct net_neigh_table *t, struct net_neigh *e, uint64_t now)
+{
+    settle(e, now);
+    if (e->state == NET_NEIGH_STALE) {
+        e->state = NET_NEIGH_DELAY;
+        e->probes = 0;
+        set_deadline(t, e, now + NET_DELAY_FIRST_PROBE_TIME);
+    }
+    e->used = now;
+}
+
+static struct net_neigh *at_ref(const struct net_neigh_table *t, uint32_t ref)
+{
+    unsigned i = ref & 0xffff;
+    if (i >= t->config.max_entries || t->entries[i].generation != ref >> 16 ||
+        t->entries[i].state == NET_NEIGH_FREE)
+        return NULL;
+    return &t->entries[i];
+}
+
+const struct net_mac *net_neigh_use(struct net_neigh_table *t, uint32_t ref, uint64_t now)
+{
+    struct net_neigh *e = at_ref(t, ref);
+    if (!e || e->state == NET_NEIGH_INCOMPLETE)
+        return NULL;
+    use(t, e, now);
+    return &e->mac;
+}
+
 int net_neigh_resolve(struct net_neigh_table *t, unsigned ifindex, const struct ip_addr *addr,
                       enum net_neigh_cause cause, uint64_t now, struct net_mac *mac)
 {
@@ -339,13 +376,7 @@ int net_neigh_resolve(struct net_neigh_table *t, unsigned ifindex, const struct 
     }
     if (e->state == NET_NEIGH_INCOMPLETE)
         return -EAGAIN;
-    settle(e, now);
-    if (e->state == NET_NEIGH_STALE) {
-        e->state = NET_NEIGH_DELAY;
-        e->probes = 0;
-        set_deadline(t, e, now + NET_DELAY_FIRST_PROBE_TIME);
-    }
-    e->used = now;
+    use(t, e, now);
     *mac = e->mac;
     return 0;
 }
@@ -375,12 +406,21 @@ int net_neigh_wait(struct net_neigh_table *t, unsigned ifindex, const struct ip_
     return 0;
 }
 
-void net_neigh_confirm(struct net_neigh_table *t, unsigned ifindex, const struct ip_addr *addr,
-                       uint64_t now)
+void net_neigh_confirm(struct net_neigh_table *t, uint32_t ref, uint64_t now)
 {
-    struct net_neigh *e = find(t, ifindex, addr);
+    struct net_neigh *e = at_ref(t, ref);
     if (e && e->state != NET_NEIGH_INCOMPLETE)
         set_reachable(t, e, now);
+}
+
+void net_neigh_suspect(struct net_neigh_table *t, uint32_t ref, uint64_t now)
+{
+    struct net_neigh *e = at_ref(t, ref);
+    if (!e || e->state == NET_NEIGH_INCOMPLETE || e->state == NET_NEIGH_PROBE)
+        return;
+    e->state = NET_NEIGH_PROBE;
+    e->probes = 0;
+    solicit(t, e, now);
 }
 
 /* RFC 4861, 7.2.5, the part for an entry that has no address yet. */
@@ -479,20 +519,27 @@ void net_neigh_flush(struct net_neigh_table *t, unsigned ifindex)
     }
 }
 
+/* The entry is gone before the callbacks run, so they may use the table. */
 static void fail(struct net_neigh_table *t, struct net_neigh *e)
 {
     bool known = e->state == NET_NEIGH_PROBE;
-    for (unsigned i = 0; i < e->n_queued; i++) {
-        uint16_t slot = e->queue[i];
-        t->ops.counters->neigh_failed_drop++;
-        t->ops.unreachable(t->ctx, e->ifindex, &e->addr,
-                           t->slots + slot * t->config.packet_size, t->slot_len[slot]);
-    }
-    struct ip_addr addr = e->addr;
-    unsigned ifindex = e->ifindex;
+    struct {
+        struct ip_addr addr;
+        unsigned ifindex, n;
+        uint16_t queue[NET_NEIGH_QUEUE];
+    } old = {.addr = e->addr, .ifindex = e->ifindex, .n = e->n_queued};
+    memcpy(old.queue, e->queue, sizeof(old.queue));
+    e->n_queued = 0;
     entry_free(t, e);
+    for (unsigned i = 0; i < old.n; i++) {
+        uint16_t slot = old.queue[i];
+        t->ops.counters->neigh_failed_drop++;
+        t->ops.unreachable(t->ctx, old.ifindex, &old.addr,
+                           t->slots + slot * t->config.packet_size, t->slot_len[slot]);
+        slot_free(t, slot);
+    }
     if (known)
-        t->ops.lost(t->ctx, ifindex, &addr);
+        t->ops.lost(t->ctx, old.ifindex, &old.addr);
 }
 
 static void expire(struct net_neigh_table *t, struct net_neigh *e, uint64_t now)

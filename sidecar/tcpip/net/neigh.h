@@ -15,8 +15,7 @@
  *   - A packet waits only in an INCOMPLETE entry; it leaves through send(), unreachable(), or is
  *     dropped as the oldest of a full queue. Waiting packets are complete: no checksum or
  *     segmentation is left to do.
- *   - Callbacks are called from inside input and poll functions and must not call back into the
- *     table.
+ *   - solicit() and send() must not call back into the table; unreachable() and lost() may.
  *
  * Ownership: the table owns its memory; packets are copied in. One thread. Times are nanoseconds.
  */
@@ -62,7 +61,7 @@ struct net_neigh {
     uint16_t list_prev, list_next; /* free list, or the class's list while not proved */
     uint16_t n_queued;
     uint16_t queue[NET_NEIGH_QUEUE]; /* packet slots, the oldest first */
-    uint32_t generation;             /* changes whenever the entry is reused */
+    uint16_t generation;             /* changes when the entry is freed; never 0 */
     uint64_t deadline;               /* of INCOMPLETE, DELAY, PROBE; else UINT64_MAX */
     uint64_t reachable_until;        /* of REACHABLE */
     uint64_t used;                   /* last output through it */
@@ -110,14 +109,19 @@ const struct net_neigh *net_neigh_find(const struct net_neigh_table *t, unsigned
  * the packet to net_neigh_wait. -ENOBUFS: no entry can be made. */
 int net_neigh_resolve(struct net_neigh_table *t, unsigned ifindex, const struct ip_addr *addr,
                       enum net_neigh_cause cause, uint64_t now, struct net_mac *mac);
-/* Keeps a copy of the packet (n pieces) until the address is known. 0, -ENOBUFS (no slot),
+/* Keeps a copy of the packet until the address is known. 0, -ENOBUFS (no slot),
  * -EMSGSIZE, or -ENOENT if the entry is not INCOMPLETE. */
 int net_neigh_wait(struct net_neigh_table *t, unsigned ifindex, const struct ip_addr *addr,
                    const uint8_t *packet, size_t len);
 
+/* A short name for an entry, never 0, that dies with it. use: the address, and marks the entry as
+ * used, like resolve; NULL if the entry is gone or not resolved. */
+uint32_t net_neigh_ref(const struct net_neigh_table *t, const struct net_neigh *e);
+const struct net_mac *net_neigh_use(struct net_neigh_table *t, uint32_t ref, uint64_t now);
 /* An upper layer saw its own bytes acknowledged (RFC 4861, 7.3.1). */
-void net_neigh_confirm(struct net_neigh_table *t, unsigned ifindex, const struct ip_addr *addr,
-                       uint64_t now);
+void net_neigh_confirm(struct net_neigh_table *t, uint32_t ref, uint64_t now);
+/* An upper layer doubts the path: probe now, unicast. */
+void net_neigh_suspect(struct net_neigh_table *t, uint32_t ref, uint64_t now);
 
 /* What an advertisement says (RFC 4861, 7.2.5); an ARP reply is one with override and, if it was
  * asked for, solicited. Makes no entry. `mac` may be NULL (no option). Returns true if the entry was
