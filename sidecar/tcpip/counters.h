@@ -32,6 +32,12 @@
     C(nd_bad)                                                                                      \
     C(nd_dad_failed)                                                                               \
     C(nd_ra_in)                                                                                    \
+    C(nd_ra_limit)                                                                                 \
+    C(nd_conflict)                                                                                 \
+    C(nd_redirect_drop)                                                                            \
+    C(group_in)                                                                                    \
+    C(group_out)                                                                                   \
+    C(group_bad)                                                                                   \
     C(neigh_limit)                                                                                 \
     C(neigh_queue_limit)                                                                           \
     C(neigh_failed_drop)                                                                           \

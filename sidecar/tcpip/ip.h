@@ -62,6 +62,8 @@ enum {
     NET_FLOW_DONTROUTE = 1 << 1, /* on link only */
     NET_FLOW_BROADCAST = 1 << 2, /* the sender may send to broadcast addresses */
     NET_FLOW_LOOP = 1 << 3,      /* set by net: destination is one of our own addresses */
+    NET_FLOW_REPLY = 1 << 4, /* a stranger caused it: its neighbour entry counts as a stranger's */
+    NET_FLOW_NO_LOOP_COPY = 1 << 5, /* multicast: no copy to our own members (IP_MULTICAST_LOOP 0) */
 };
 
 /* The caller sets src (or any), dst, proto, ttl (0: default), flags and bound_port, the rest zero;
@@ -104,7 +106,8 @@ struct net_tx {
 
 /* Sends one packet. Resolves the flow again if it has to. 0: sent, or queued (bounded) until the
  * neighbour is known; -EAGAIN: the port is full, nothing was sent, *_port_writable() will come;
- * -EMSGSIZE: larger than the MTU and DF (or IPv6 TCP); else as net_flow_resolve(). */
+ * -EMSGSIZE: larger than the MTU and DF (or IPv6 TCP); else as net_flow_resolve(). For the loop the
+ * port of *_port_writable() is IP_PORT_LOOP. */
 int net_output(struct tcpip *ip, struct net_flow *flow, struct net_tx *tx);
 
 /* The upper layer has seen forward progress with this flow's neighbour (RFC 4861, 7.3.1). */

@@ -106,11 +106,13 @@ static enum net_ip6_walk_end step(const uint8_t *p, size_t len, bool first, stru
     if (size > len - at)
         return NET_IP6_TRUNCATED;
     uint8_t type = w->next;
+    uint16_t named_by = w->next_field;
     w->next = p[at];
     w->next_field = (uint16_t)at;
     w->at = (uint16_t)(at + size);
     if (type == NET_IP6_FRAGMENT) {
         read_fragment(p, at, &w->fragment);
+        w->fragment.named_by = named_by;
         return w->fragment.offset || w->fragment.more ? NET_IP6_FRAGMENTED : NET_IP6_UPPER;
     }
     if (type == NET_IP6_ROUTING) /* RFC 8200, 4.4: no routing type is ours (RFC 5095) */

@@ -47,7 +47,8 @@ struct net_ip6_fragment {
     uint16_t offset; /* bytes */
     bool more;
     uint8_t next;
-    uint16_t at; /* of the fragment header in the packet */
+    uint16_t at;       /* of the fragment header in the packet */
+    uint16_t named_by; /* offset of the byte that said a fragment header follows */
 };
 
 enum net_ip6_walk_end {

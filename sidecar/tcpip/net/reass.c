@@ -24,6 +24,7 @@ struct context {
     uint32_t end; /* of the datagram, if end_known */
     uint32_t highest, received;
     uint32_t max_fragment;
+    uint16_t named_by;
     uint16_t header_len; /* 0: offset 0 did not come yet */
     uint64_t deadline;
     uint8_t header[NET_REASS_HDR_MAX];
@@ -279,6 +280,7 @@ static void describe(const struct context *c, struct net_datagram *d)
                                .protocol = c->protocol,
                                .ecn = merged_ecn(c),
                                .header = c->header,
+                               .named_by = c->named_by,
                                .header_len = c->header_len,
                                .max_fragment = c->max_fragment};
 }
@@ -318,6 +320,7 @@ static void keep(struct net_reass *r, struct context *c, const struct net_fragme
         c->max_fragment = (uint32_t)f->payload_len;
     if (f->offset == 0) {
         c->protocol = f->protocol;
+        c->named_by = f->named_by;
         c->header_len = (uint16_t)f->header_len;
         memcpy(c->header, f->header, f->header_len);
     }

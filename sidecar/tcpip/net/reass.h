@@ -41,6 +41,7 @@ struct net_fragment {
     uint8_t ecn;      /* the low two bits of TOS or traffic class */
     bool more;        /* MF or M */
     uint32_t offset;  /* bytes */
+    uint16_t named_by; /* IPv6: the caller's, handed back with the datagram */
     const uint8_t *header; /* up to NET_REASS_HDR_MAX bytes */
     size_t header_len;
     const uint8_t *payload;
@@ -55,6 +56,7 @@ struct net_datagram {
     uint8_t ecn;
     const uint8_t *header; /* the table's; good until the next call; len 0 if offset 0 never came */
     size_t header_len;
+    uint16_t named_by; /* of the fragment at offset 0 */
     size_t payload_len;
     size_t max_fragment; /* the largest fragment's payload: the PMTU cannot be taken as more */
 };
