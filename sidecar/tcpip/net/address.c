@@ -31,14 +31,10 @@ static unsigned label_of(const struct ip_addr *a)
         struct ip_addr prefix;
         uint8_t bits, label;
     } table[] = {
-        {{.b = {[15] = 1}}, 128, 0},
-        {{.b = {[10] = 0xff, 0xff}}, 96, 4},
-        {{.b = {0}}, 96, 3},
-        {{.b = {0x20, 0x01}}, 32, 5},
-        {{.b = {0x20, 0x02}}, 16, 2},
-        {{.b = {0x3f, 0xfe}}, 16, 12},
-        {{.b = {0xfe, 0xc0}}, 10, 11},
-        {{.b = {0xfc}}, 7, 13},
+        {{.b = {[15] = 1}}, 128, 0},   {{.b = {[10] = 0xff, 0xff}}, 96, 4},
+        {{.b = {0}}, 96, 3},           {{.b = {0x20, 0x01}}, 32, 5},
+        {{.b = {0x20, 0x02}}, 16, 2},  {{.b = {0x3f, 0xfe}}, 16, 12},
+        {{.b = {0xfe, 0xc0}}, 10, 11}, {{.b = {0xfc}}, 7, 13},
     };
     for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++)
         if (net_ip_in_prefix(a, &table[i].prefix, table[i].bits))

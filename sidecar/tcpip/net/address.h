@@ -39,7 +39,7 @@ struct net_address {
     uint8_t left;      /* DAD solicitations or ARP announcements still to send */
     uint64_t deadline; /* when the next of them, or the end of DAD, is due; UINT64_MAX */
     uint64_t preferred_until, valid_until;
-    uint64_t defended; /* last ARP defence (RFC 5227, 2.4); 0 never */
+    uint64_t defended;  /* last ARP defence (RFC 5227, 2.4); 0 never */
     uint64_t dad_nonce; /* of our own DAD solicitations (RFC 7527) */
 };
 

@@ -12,8 +12,8 @@ uint64_t net_csum_add(uint64_t sum, const void *data, size_t len)
     for (; len >= 32; p += 32, len -= 32) {
         uint64_t w[4];
         memcpy(w, p, sizeof(w));
-        low += (w[0] & UINT32_MAX) + (w[1] & UINT32_MAX) + (w[2] & UINT32_MAX) +
-               (w[3] & UINT32_MAX);
+        low +=
+            (w[0] & UINT32_MAX) + (w[1] & UINT32_MAX) + (w[2] & UINT32_MAX) + (w[3] & UINT32_MAX);
         high += (w[0] >> 32) + (w[1] >> 32) + (w[2] >> 32) + (w[3] >> 32);
     }
     for (; len >= 4; p += 4, len -= 4) {

@@ -2,16 +2,16 @@
 /*
  * Is an address ours alone? IPv6: duplicate address detection, RFC 4862, 5.4, with the nonce of RFC
  * 7527 so that a looped-back solicitation is no duplicate. A configured address is optimistic (RFC
- * 4429): in use at once, so that a pod does not wait a second for its network. IPv4: an orchestrator
- * gave the address, so it is announced at once (RFC 5227, 2.3) and defended (2.4).
+ * 4429): in use at once, so that a pod does not wait a second for its network. IPv4: an
+ * orchestrator gave the address, so it is announced at once (RFC 5227, 2.3) and defended (2.4).
  */
 #include "sidecar/tcpip/net/net.h"
 
 #include <stdio.h>
 
-#define ANNOUNCE_NUM      2           /* RFC 5227, 1.1 */
+#define ANNOUNCE_NUM      2 /* RFC 5227, 1.1 */
 #define ANNOUNCE_INTERVAL 2000000000u
-#define DAD_TRANSMITS     1           /* RFC 4862, 5.1 */
+#define DAD_TRANSMITS     1 /* RFC 4862, 5.1 */
 #define SECOND            1000000000u
 
 void net_dad_start(struct net *net, struct net_port *port, struct net_address *a)
@@ -24,8 +24,7 @@ void net_dad_start(struct net *net, struct net_port *port, struct net_address *a
         a->deadline = port->up ? now : UINT64_MAX;
         return;
     }
-    a->state =
-        a->origin == NET_ADDRESS_CONFIGURED ? NET_ADDRESS_OPTIMISTIC : NET_ADDRESS_TENTATIVE;
+    a->state = a->origin == NET_ADDRESS_CONFIGURED ? NET_ADDRESS_OPTIMISTIC : NET_ADDRESS_TENTATIVE;
     a->left = DAD_TRANSMITS;
     tcpip_random(net->ip, &a->dad_nonce, sizeof(a->dad_nonce));
     /* 5.4.2: the first message of an interface waits up to MAX_RTR_SOLICITATION_DELAY; the

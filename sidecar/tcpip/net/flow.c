@@ -63,9 +63,8 @@ static int find_port(struct net *net, const struct net_flow *flow, struct net_po
                (ip_addr_is_link_local6(&flow->dst) && !flow->bound_port)) {
         *port = group_port(net, flow);
     } else {
-        const struct net_route *r =
-            net_route_find(&net->routes, &flow->dst, (int)flow->bound_port - 1,
-                           flow->flags & NET_FLOW_DONTROUTE);
+        const struct net_route *r = net_route_find(
+            &net->routes, &flow->dst, (int)flow->bound_port - 1, flow->flags & NET_FLOW_DONTROUTE);
         *port = r ? &net->ports[r->port] : NULL;
     }
     if (!*port)
@@ -96,9 +95,9 @@ static int find_source(struct net *net, struct net_flow *flow, const struct net_
 
 static uint32_t max_gso(const struct net_port *port, const struct net_flow *flow)
 {
-    unsigned need = flow->proto == IPPROTO_UDP       ? DMM_OFFLOAD_USO
-                    : ip_addr_is_v4(&flow->dst)      ? DMM_OFFLOAD_TSO4
-                                                     : DMM_OFFLOAD_TSO6;
+    unsigned need = flow->proto == IPPROTO_UDP  ? DMM_OFFLOAD_USO
+                    : ip_addr_is_v4(&flow->dst) ? DMM_OFFLOAD_TSO4
+                                                : DMM_OFFLOAD_TSO6;
     if (!(port->offloads & need) || port->max_gso_size <= NET_ETH_HDR_MAX)
         return 0;
     return min32(port->max_gso_size - NET_ETH_HDR_MAX, UINT16_MAX);

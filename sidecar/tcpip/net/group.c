@@ -126,8 +126,7 @@ bool net_group_take_due(struct net_groups *groups, uint32_t random, uint64_t now
         g->reported = now;
         g->deadline = UINT64_MAX;
         if (g->left)
-            g->deadline =
-                now + NET_GROUP_MIN_DELAY + NET_GROUP_INTERVAL / 1024 * (random % 1024);
+            g->deadline = now + NET_GROUP_MIN_DELAY + NET_GROUP_INTERVAL / 1024 * (random % 1024);
         else if (!g->members)
             remove_group(groups, g);
         return true;

@@ -49,8 +49,8 @@ static bool may_report(const struct net_rx *rx, bool group_too)
 void net_icmp_error(struct net *net, const struct net_rx *rx, uint8_t type, uint8_t code,
                     uint32_t extra)
 {
-    bool group_too = !rx->v4 && (type == NET_ICMP6_TOO_BIG ||
-                                 (type == NET_ICMP6_PARAMETER && code == 2));
+    bool group_too =
+        !rx->v4 && (type == NET_ICMP6_TOO_BIG || (type == NET_ICMP6_PARAMETER && code == 2));
     if (!may_report(rx, group_too))
         return;
     if (!net_rate_take(&net->error_rate, net->ip->now)) {
@@ -63,8 +63,8 @@ void net_icmp_error(struct net *net, const struct net_rx *rx, uint8_t type, uint
     net_put16(icmp + 2, 0);
     net_put32(icmp + 4, extra);
     /* RFC 1812, 4.3.2.3: 576 bytes in all; RFC 4443, 2.4 c: the minimum MTU. */
-    size_t room = rx->v4 ? 576 - NET_IP4_HDR - NET_ICMP_HDR
-                         : NET_PMTU_MIN_6 - NET_IP6_HDR - NET_ICMP_HDR;
+    size_t room =
+        rx->v4 ? 576 - NET_IP4_HDR - NET_ICMP_HDR : NET_PMTU_MIN_6 - NET_IP6_HDR - NET_ICMP_HDR;
     size_t quote = rx->p.l3_len < room ? rx->p.l3_len : room;
     struct net_icmp_reply how = {.dst = rx->p.src, .port = rx->p.port};
     if (!(rx->p.flags & (IP_PACKET_BROADCAST | IP_PACKET_MULTICAST)))

@@ -15,15 +15,15 @@ struct meaning {
 
 /* Destination unreachable, by code: RFC 792, RFC 1122, 3.2.2.1, RFC 1812, 5.2.7.1. */
 static const struct meaning unreachable4[] = {
-    {ENETUNREACH, false}, {EHOSTUNREACH, false}, {ENOPROTOOPT, true},   {ECONNREFUSED, true},
-    {EMSGSIZE, false},    {EOPNOTSUPP, false},   {ENETUNREACH, true},   {EHOSTDOWN, true},
-    {ENONET, true},       {ENETUNREACH, true},   {EHOSTUNREACH, true},  {ENETUNREACH, false},
-    {EHOSTUNREACH, false}, {EHOSTUNREACH, true}, {EHOSTUNREACH, true},  {EHOSTUNREACH, true},
+    {ENETUNREACH, false},  {EHOSTUNREACH, false}, {ENOPROTOOPT, true},  {ECONNREFUSED, true},
+    {EMSGSIZE, false},     {EOPNOTSUPP, false},   {ENETUNREACH, true},  {EHOSTDOWN, true},
+    {ENONET, true},        {ENETUNREACH, true},   {EHOSTUNREACH, true}, {ENETUNREACH, false},
+    {EHOSTUNREACH, false}, {EHOSTUNREACH, true},  {EHOSTUNREACH, true}, {EHOSTUNREACH, true},
 };
 /* RFC 4443, 3.1. */
 static const struct meaning unreachable6[] = {
-    {ENETUNREACH, false},  {EACCES, true}, {EHOSTUNREACH, false}, {EHOSTUNREACH, false},
-    {ECONNREFUSED, true},  {EACCES, true}, {EACCES, true},
+    {ENETUNREACH, false}, {EACCES, true}, {EHOSTUNREACH, false}, {EHOSTUNREACH, false},
+    {ECONNREFUSED, true}, {EACCES, true}, {EACCES, true},
 };
 
 bool net_icmp_is_error(bool v4, uint8_t type)

@@ -8,8 +8,7 @@ bool net_l4_checksum_ok(const struct ip_packet *packet)
 {
     if (packet->flags & IP_PACKET_CSUM_OK)
         return true;
-    uint64_t sum =
-        net_csum_pseudo(&packet->src, &packet->dst, packet->proto, packet->l4_len);
+    uint64_t sum = net_csum_pseudo(&packet->src, &packet->dst, packet->proto, packet->l4_len);
     return net_csum_fold(net_csum_add(sum, packet->l4, packet->l4_len)) == 0xffff;
 }
 

@@ -59,12 +59,12 @@ struct ip_addr net_ip_broadcast(const struct ip_addr *ip, unsigned bits);
 /* ff02::1:ffXX:XXXX (RFC 4291, 2.7.1). */
 struct ip_addr net_ip_solicited_node(const struct ip_addr *ip);
 
-extern const struct ip_addr net_ip_all_nodes;        /* ff02::1 */
-extern const struct ip_addr net_ip_all_routers;      /* ff02::2 */
-extern const struct ip_addr net_ip_mld2_routers;     /* ff02::16 */
-extern const struct ip_addr net_ip_all_systems;      /* 224.0.0.1 */
-extern const struct ip_addr net_ip_all_routers_v4;   /* 224.0.0.2 */
-extern const struct ip_addr net_ip_igmp3_routers;    /* 224.0.0.22 */
+extern const struct ip_addr net_ip_all_nodes;         /* ff02::1 */
+extern const struct ip_addr net_ip_all_routers;       /* ff02::2 */
+extern const struct ip_addr net_ip_mld2_routers;      /* ff02::16 */
+extern const struct ip_addr net_ip_all_systems;       /* 224.0.0.1 */
+extern const struct ip_addr net_ip_all_routers_v4;    /* 224.0.0.2 */
+extern const struct ip_addr net_ip_igmp3_routers;     /* 224.0.0.22 */
 extern const struct ip_addr net_ip_limited_broadcast; /* 255.255.255.255 */
 
 #endif

@@ -31,7 +31,7 @@ struct net_ip4_header {
 
 enum net_ip4_fault {
     NET_IP4_OK,
-    NET_IP4_BAD_HEADER,   /* short, wrong version or lengths */
+    NET_IP4_BAD_HEADER, /* short, wrong version or lengths */
     NET_IP4_BAD_CHECKSUM,
     NET_IP4_BAD_OPTION,   /* *offset: where, for the parameter problem */
     NET_IP4_SOURCE_ROUTE, /* LSRR or SSRR: refused (RFC 7126, 4.3 and 4.4) */

@@ -52,18 +52,18 @@ struct net_ip6_fragment {
 };
 
 enum net_ip6_walk_end {
-    NET_IP6_UPPER,    /* walk.next is an upper-layer protocol (or unknown) at walk.at */
+    NET_IP6_UPPER,      /* walk.next is an upper-layer protocol (or unknown) at walk.at */
     NET_IP6_FRAGMENTED, /* a fragment header, not atomic: walk.fragment; walk.at is behind it */
-    NET_IP6_END,      /* No Next Header */
-    NET_IP6_PROBLEM,  /* drop; ICMPv6 parameter problem with `code` about the byte at walk.at */
-    NET_IP6_SILENT,   /* drop, an option asks for silence */
-    NET_IP6_TRUNCATED, /* the chain runs out of the packet */
-    NET_IP6_TOO_MANY, /* over the limits above */
+    NET_IP6_END,        /* No Next Header */
+    NET_IP6_PROBLEM,    /* drop; ICMPv6 parameter problem with `code` about the byte at walk.at */
+    NET_IP6_SILENT,     /* drop, an option asks for silence */
+    NET_IP6_TRUNCATED,  /* the chain runs out of the packet */
+    NET_IP6_TOO_MANY,   /* over the limits above */
 };
 
 struct net_ip6_walk {
     uint8_t next;
-    uint16_t at; /* offset from the start of the IPv6 header */
+    uint16_t at;         /* offset from the start of the IPv6 header */
     uint16_t next_field; /* offset of the byte that named `next`: the pointer of code 1 */
     uint8_t code;
     bool problem_to_multicast; /* the option's action is 10: report even to a multicast dst */
@@ -72,8 +72,8 @@ struct net_ip6_walk {
 };
 
 /* Walks from the header whose type is `next` at offset `at` of packet[0..len). `first` says that
- * this is directly behind the IPv6 header, where alone hop-by-hop options may stand. An atomic fragment
- * (RFC 6946) is walked through. */
+ * this is directly behind the IPv6 header, where alone hop-by-hop options may stand. An atomic
+ * fragment (RFC 6946) is walked through. */
 enum net_ip6_walk_end net_ip6_walk(const uint8_t *packet, size_t len, uint8_t next, uint16_t at,
                                    bool first, struct net_ip6_walk *walk);
 

@@ -74,8 +74,7 @@ static void reassembled(struct net *net, struct net_rx *rx, const struct net_dat
 static bool has_all_headers(const struct net_rx *rx, const struct net_ip6_walk *w)
 {
     struct net_ip6_walk rest;
-    enum net_ip6_walk_end end =
-        net_ip6_walk(rx->p.l3, rx->p.l3_len, w->next, w->at, false, &rest);
+    enum net_ip6_walk_end end = net_ip6_walk(rx->p.l3, rx->p.l3_len, w->next, w->at, false, &rest);
     if (end == NET_IP6_TRUNCATED)
         return false;
     size_t least = rest.next == IPPROTO_TCP ? 20 : 8;
@@ -170,8 +169,8 @@ void net_ip6_input(struct net *net, struct net_rx *rx)
     struct net_ip6_header h;
     count->ip6_in++;
     /* A payload length of zero with hop-by-hop options is a jumbogram (RFC 2675): not ours. */
-    if (!net_ip6_read(rx->p.l3, rx->p.l3_len, &h) ||
-        h.payload_len > UINT16_MAX - NET_IP6_HDR || (!h.payload_len && h.next != NET_IP6_NONE)) {
+    if (!net_ip6_read(rx->p.l3, rx->p.l3_len, &h) || h.payload_len > UINT16_MAX - NET_IP6_HDR ||
+        (!h.payload_len && h.next != NET_IP6_NONE)) {
         count->ip6_header_bad++;
         return;
     }

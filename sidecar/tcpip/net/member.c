@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Multicast membership on the wire: IGMPv3 and v2 (RFC 3376, 2236), MLDv2 and v1 (RFC 3810, 2710). */
+/* Multicast membership on the wire: IGMPv3 and v2 (RFC 3376, 2236), MLDv2 and v1 (RFC 3810, 2710).
+ */
 #include "sidecar/tcpip/net/net.h"
 
 #include "sidecar/tcpip/net/checksum.h"

@@ -17,7 +17,8 @@ enum { NA_ROUTER = 0x80, NA_SOLICITED = 0x40, NA_OVERRIDE = 0x20 };
 
 static const struct ip_addr unspecified;
 
-void net_nd_send(struct net *net, const struct net_link_packet *how, const uint8_t *icmp, size_t len)
+void net_nd_send(struct net *net, const struct net_link_packet *how, const uint8_t *icmp,
+                 size_t len)
 {
     uint8_t frame[NET_ETH_HDR_MAX + NET_IP6_HDR + ROUTER_ALERT + NET_CONTROL_MAX];
     uint8_t *l3 = frame + NET_ETH_HDR_MAX, *l4 = l3 + NET_IP6_HDR;
@@ -175,8 +176,7 @@ static bool advertisement(struct net *net, struct net_port *port, const struct n
         return false;
     struct ip_addr target = ip_addr_v6(rx->p.l4 + 8);
     uint8_t flags = rx->p.l4[4];
-    if (ip_addr_is_multicast(&target) ||
-        (ip_addr_is_multicast(&rx->p.dst) && flags & NA_SOLICITED))
+    if (ip_addr_is_multicast(&target) || (ip_addr_is_multicast(&rx->p.dst) && flags & NA_SOLICITED))
         return false;
     struct net_address *a = net_address_find(&port->addresses, &target);
     if (a) {

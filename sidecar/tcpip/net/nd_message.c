@@ -98,7 +98,9 @@ bool net_nd_advert_read(const uint8_t *icmp, size_t len, struct net_nd_advert *r
         return false;
     unsigned bits = icmp[5] >> 3 & 3;
     *ra = (struct net_nd_advert){.hop_limit = icmp[4],
-                                 .preference = bits == 1 ? 1 : bits == 3 ? -1 : 0,
+                                 .preference = bits == 1   ? 1
+                                               : bits == 3 ? -1
+                                                           : 0,
                                  .lifetime = net_get16(icmp + 6),
                                  .reachable = net_get32(icmp + 8),
                                  .retrans = net_get32(icmp + 12)};

@@ -49,8 +49,8 @@ size_t net_nd_put_nonce(uint8_t *at, uint64_t nonce);
 
 struct net_nd_advert {
     uint8_t hop_limit;
-    int8_t preference; /* RFC 4191, 2.2 */
-    uint16_t lifetime; /* seconds */
+    int8_t preference;           /* RFC 4191, 2.2 */
+    uint16_t lifetime;           /* seconds */
     uint32_t reachable, retrans; /* milliseconds; 0: not given */
     struct net_nd_options options;
 };

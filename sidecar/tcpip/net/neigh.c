@@ -534,8 +534,8 @@ static void fail(struct net_neigh_table *t, struct net_neigh *e)
     for (unsigned i = 0; i < old.n; i++) {
         uint16_t slot = old.queue[i];
         t->ops.counters->neigh_failed_drop++;
-        t->ops.unreachable(t->ctx, old.ifindex, &old.addr,
-                           t->slots + slot * t->config.packet_size, t->slot_len[slot]);
+        t->ops.unreachable(t->ctx, old.ifindex, &old.addr, t->slots + slot * t->config.packet_size,
+                           t->slot_len[slot]);
         slot_free(t, slot);
     }
     if (known)

@@ -30,11 +30,11 @@
 #define NET_NEIGH_IN_USE 60000000000u
 
 /* RFC 4861, 10. */
-#define NET_MAX_MULTICAST_SOLICIT   3
-#define NET_MAX_UNICAST_SOLICIT     3
-#define NET_REACHABLE_TIME          30000000000u
-#define NET_RETRANS_TIMER           1000000000u
-#define NET_DELAY_FIRST_PROBE_TIME  5000000000u
+#define NET_MAX_MULTICAST_SOLICIT  3
+#define NET_MAX_UNICAST_SOLICIT    3
+#define NET_REACHABLE_TIME         30000000000u
+#define NET_RETRANS_TIMER          1000000000u
+#define NET_DELAY_FIRST_PROBE_TIME 5000000000u
 
 enum net_neigh_state {
     NET_NEIGH_FREE,
@@ -124,8 +124,8 @@ void net_neigh_confirm(struct net_neigh_table *t, uint32_t ref, uint64_t now);
 void net_neigh_suspect(struct net_neigh_table *t, uint32_t ref, uint64_t now);
 
 /* What an advertisement says (RFC 4861, 7.2.5); an ARP reply is one with override and, if it was
- * asked for, solicited. Makes no entry. `mac` may be NULL (no option). Returns true if the entry was
- * a router and is one no longer. */
+ * asked for, solicited. Makes no entry. `mac` may be NULL (no option). Returns true if the entry
+ * was a router and is one no longer. */
 struct net_neigh_advert {
     unsigned ifindex;
     struct ip_addr target;

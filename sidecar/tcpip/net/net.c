@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MAX_DATAGRAMS    64
-#define WAITING_PACKETS  256
-#define MAX_PACKET       9216 /* the largest MTU whose packets may wait for a neighbour */
+#define MAX_DATAGRAMS   64
+#define WAITING_PACKETS 256
+#define MAX_PACKET      9216 /* the largest MTU whose packets may wait for a neighbour */
 
 static const struct net_upper instance_upper = {
     .tcp = tcp_segment_arrives,
@@ -47,9 +47,8 @@ static void send_waiting(void *ctx, unsigned ifindex, const struct net_mac *mac,
     struct net_port *port = net_port_of(net, ifindex);
     if (!port)
         return;
-    struct net_eth eth = {.dst = *mac,
-                          .src = port->mac,
-                          .type = packet[0] >> 4 == 4 ? NET_ETH_IPV4 : NET_ETH_IPV6};
+    struct net_eth eth = {
+        .dst = *mac, .src = port->mac, .type = packet[0] >> 4 == 4 ? NET_ETH_IPV4 : NET_ETH_IPV6};
     uint8_t header[NET_ETH_HDR_MAX];
     /* The ABI wants all headers in the first piece, and the packet lies in the cache. */
     struct iovec iov[2] = {{net->packet_buf, 0}, {NULL, 0}};

@@ -36,21 +36,21 @@
 #include "sidecar/tcpip/net/reass.h"
 #include "sidecar/tcpip/net/route.h"
 
-#define NET_PORTS          NET_NEIGH_IFS
-#define NET_IDS            256
-#define NET_DEFAULT_TTL    64
-#define NET_LOOP_BYTES     (1u << 20)
-#define NET_LOOP_BATCH     64 /* packets that one net_poll() delivers */
-#define NET_CONTROL_MAX    1280 /* bytes of L4 that net itself sends in one packet */
-#define NET_DEFAULT_ROUTERS 8 /* learned from advertisements, per port */
-#define NET_AUTO_ADDRESSES  8 /* made by SLAAC, per port */
-#define NET_RA_PREFIXES     16 /* on-link prefixes learned, per port */
+#define NET_PORTS           NET_NEIGH_IFS
+#define NET_IDS             256
+#define NET_DEFAULT_TTL     64
+#define NET_LOOP_BYTES      (1u << 20)
+#define NET_LOOP_BATCH      64   /* packets that one net_poll() delivers */
+#define NET_CONTROL_MAX     1280 /* bytes of L4 that net itself sends in one packet */
+#define NET_DEFAULT_ROUTERS 8    /* learned from advertisements, per port */
+#define NET_AUTO_ADDRESSES  8    /* made by SLAAC, per port */
+#define NET_RA_PREFIXES     16   /* on-link prefixes learned, per port */
 
 struct net_port {
     uint8_t index;
     bool up;
-    bool autoconf; /* SLAAC, default routers, link-local address */
-    uint8_t hop_limit; /* of an advertisement (RFC 4861, 6.3.4); 0 not given */
+    bool autoconf;         /* SLAAC, default routers, link-local address */
+    uint8_t hop_limit;     /* of an advertisement (RFC 4861, 6.3.4); 0 not given */
     uint8_t solicits_left; /* router solicitations */
     uint64_t solicit_at;
     char name[16];
@@ -77,12 +77,12 @@ struct net {
     uint32_t generation;
     unsigned n_ports;
     struct wheel_timer timer;
-    uint64_t armed; /* what the timer is armed to; UINT64_MAX not armed */
-    bool touched; /* a part may have got an earlier deadline */
+    uint64_t armed;    /* what the timer is armed to; UINT64_MAX not armed */
+    bool touched;      /* a part may have got an earlier deadline */
     bool loop_blocked; /* someone was told -EAGAIN by the loop queue */
     struct net_neigh_table *neigh;
     struct net_reass *reass;
-    uint8_t *reass_buf; /* NET_REASS_HDR_MAX + 65535 */
+    uint8_t *reass_buf;  /* NET_REASS_HDR_MAX + 65535 */
     uint8_t *packet_buf; /* one packet of the largest MTU, made whole to wait for a neighbour */
     size_t packet_size;
     struct net_pmtu pmtu;

@@ -80,11 +80,10 @@ int net_next_hop_mac(struct net *net, struct net_flow *flow, struct net_mac *mac
         *mac = net_mac_broadcast;
         return 0;
     }
-    const struct net_route *r = net_route_find(&net->routes, &flow->dst, flow->port,
-                                               flow->flags & NET_FLOW_DONTROUTE);
+    const struct net_route *r =
+        net_route_find(&net->routes, &flow->dst, flow->port, flow->flags & NET_FLOW_DONTROUTE);
     *next_hop = r && !net_ip_is_none(&r->gateway) ? r->gateway : flow->dst;
-    enum net_neigh_cause cause =
-        flow->flags & NET_FLOW_REPLY ? NET_NEIGH_STRANGER : NET_NEIGH_OWN;
+    enum net_neigh_cause cause = flow->flags & NET_FLOW_REPLY ? NET_NEIGH_STRANGER : NET_NEIGH_OWN;
     int rc = net_neigh_resolve(net->neigh, flow->port, next_hop, cause, net->ip->now, mac);
     if (!rc)
         flow->neighbour =
@@ -239,8 +238,8 @@ int net_send_packet(struct net *net, struct net_flow *flow, struct net_tx *tx, s
         return send_loop(net, flow, tx, l3_len);
     bool v4 = ip_addr_is_v4(&flow->dst), df = v4 && flow->flags & NET_FLOW_DF;
     uint16_t id = v4 && !df ? (uint16_t)net_next_id(net, &flow->dst) : 0;
-    uint8_t *l3 = net_write_ip(net, flow, tx, tx->l4, tx->l4_len + tx->payload_len,
-                               df ? NET_IP4_DF : 0, id);
+    uint8_t *l3 =
+        net_write_ip(net, flow, tx, tx->l4, tx->l4_len + tx->payload_len, df ? NET_IP4_DF : 0, id);
     const struct net_mac *mac =
         flow->neighbour ? net_neigh_use(net->neigh, flow->neighbour, net->ip->now) : NULL;
     if (mac) {

@@ -37,11 +37,11 @@ struct net_fragment {
     struct ip_addr src, dst;
     uint32_t id;
     uint8_t ifindex;
-    uint8_t protocol; /* IPv4: part of the key; IPv6: of the fragment at offset 0 it counts */
-    uint8_t ecn;      /* the low two bits of TOS or traffic class */
-    bool more;        /* MF or M */
-    uint32_t offset;  /* bytes */
-    uint16_t named_by; /* IPv6: the caller's, handed back with the datagram */
+    uint8_t protocol;      /* IPv4: part of the key; IPv6: of the fragment at offset 0 it counts */
+    uint8_t ecn;           /* the low two bits of TOS or traffic class */
+    bool more;             /* MF or M */
+    uint32_t offset;       /* bytes */
+    uint16_t named_by;     /* IPv6: the caller's, handed back with the datagram */
     const uint8_t *header; /* up to NET_REASS_HDR_MAX bytes */
     size_t header_len;
     const uint8_t *payload;

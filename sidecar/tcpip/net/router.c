@@ -5,11 +5,11 @@
 #include "sidecar/tcpip/net/nd_message.h"
 
 #define SECOND          1000000000u
-#define SOLICITS        3            /* MAX_RTR_SOLICITATIONS */
-#define SOLICIT_SECONDS 4            /* RTR_SOLICITATION_INTERVAL */
+#define SOLICITS        3 /* MAX_RTR_SOLICITATIONS */
+#define SOLICIT_SECONDS 4 /* RTR_SOLICITATION_INTERVAL */
 #define TWO_HOURS       7200u
-#define MAX_REACHABLE   3600000u     /* ms; RFC 4861, 6.2.1 */
-#define MIN_RETRANS     100u         /* ms: nobody may make us ask faster than this */
+#define MAX_REACHABLE   3600000u /* ms; RFC 4861, 6.2.1 */
+#define MIN_RETRANS     100u     /* ms: nobody may make us ask faster than this */
 #define MAX_RETRANS     60000u
 
 static uint64_t until(uint64_t now, uint32_t seconds)
@@ -173,8 +173,7 @@ static void take_parameters(struct net *net, struct net_port *port, const struct
 bool net_router_advert(struct net *net, struct net_port *port, const struct net_rx *rx)
 {
     struct net_nd_advert ra;
-    if (!ip_addr_is_link_local6(&rx->p.src) ||
-        !net_nd_advert_read(rx->p.l4, rx->p.l4_len, &ra))
+    if (!ip_addr_is_link_local6(&rx->p.src) || !net_nd_advert_read(rx->p.l4, rx->p.l4_len, &ra))
         return false;
     net->ip->count.nd_ra_in++;
     if (!port->autoconf)
