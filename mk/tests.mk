@@ -47,6 +47,14 @@ $$(BUILD)/%: $$(BUILD)/obj/%.o $$(call objs,$$(call helpers,$(1))) $$(LIBS_$(1))
 endef
 $(foreach area,$(AREAS),$(eval $(call unit_area,$(area))))
 
+# ---- stacks for tests, loaded by dmm-stackd as plug-ins: build/tests/NAME.so ----
+
+PLUGINS = $(patsubst tests/plugins/%.c,$(BUILD)/tests/%.so,$(wildcard tests/plugins/*.c))
+$(BUILD)/tests/%.so: $(BUILD)/obj/tests/plugins/%.o
+	$(link) -shared $< $(LDFLAGS)
+programs: $(PLUGINS)
+.SECONDARY: $(PLUGINS:$(BUILD)/tests/%.so=$(BUILD)/obj/tests/plugins/%.o)
+
 # ---- fuzz: clang's libFuzzer, in a build folder of its own ----
 
 FUZZ          ?= *

@@ -23,10 +23,10 @@
 
 struct dmm_heap {
     uint64_t size;
-    uint64_t used;   /* bytes in blocks that are given out */
-    uint32_t *next;  /* per smallest block: links of the free lists */
-    uint32_t *prev;  /* */
-    uint8_t *order;  /* per smallest block, of a block's first: its order; HEAP_FREE bit: free */
+    uint64_t used;  /* bytes in blocks that are given out */
+    uint32_t *next; /* per smallest block: links of the free lists */
+    uint32_t *prev; /* */
+    uint8_t *order; /* per smallest block, of a block's first: its order; HEAP_FREE bit: free */
     uint32_t free[DMM_HEAP_ORDERS]; /* first free block of each order */
 };
 

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client: a process and its forked children, the region that they share with the sidecar, and the
+ * tables of what they hold: processes, channels, waitsets, sockets.
+ *
+ * Invariants
+ *   - A channel and a waitset belong to one live process. They go when it goes.
+ *   - Nothing is read from a region but the words that common/region.h marks [A] or [A+S].
+ *   - An ended client (violation, or its last process gone) has `ended` set: no command of it is
+ *     read any more; it is freed once its last socket is released.
+ *   - What one client does changes nothing of another's.
+ *
+ * Worker thread only, but dmm_client_new(), which maps the region before anyone else knows of it,
+ * and dmm_client_delete(), which comes after.
+ */
+#ifndef DMM_SIDECAR_CLIENT_H
+#define DMM_SIDECAR_CLIENT_H
+
+#include "common/err.h"
+#include "common/region.h"
+#include "sidecar/heap.h"
+#include "sidecar/limits.h"
+#include "sidecar/sock.h"
+
+#include <sys/types.h>
+
+struct dmm_worker;
+
+struct dmm_process {
+    bool used;
+    uint32_t pid;
+    char comm[16];
+};
+
+struct dmm_channel_private {
+    bool used;
+    uint16_t process;
+    uint32_t position; /* the next command to take */
+};
+
+struct dmm_waitset_private {
+    bool used;
+    bool dirty; /* in the client's list of doorbells to ring */
+    uint16_t process;
+    uint16_t next_dirty;
+    int fd; /* our end of the doorbell */
+};
+
+/* A socket index that waits for its next use: better not while one of its watches is still linked
+ * in a ready list, for that slot is lost to the next user until someone takes the list. */
+struct dmm_freed_socket {
+    uint32_t index;
+    uint32_t n_watches;   /* slots to look at */
+    uint64_t watches_ext; /* kept as long as one of its slots is linked */
+};
+
+struct dmm_client_stats {
+    uint64_t commands, refused, doorbells, rx_bytes, tx_bytes;
+};
+
+struct dmm_client {
+    struct dmm_worker *worker;
+    uint32_t id;
+    uid_t uid;
+    gid_t gid;
+    uint8_t token[16];
+    struct dmm_region *region;
+    struct dmm_region layout; /* the head as we made it; the region's own is never read */
+    int memfd, doorbell;      /* doorbell: the eventfd that the app writes */
+    struct dmm_heap heap;
+    struct dmm_limits limits;
+
+    bool ended;
+    char violation[160]; /* "" none */
+    struct dmm_client *doomed_next;
+
+    uint32_t n_processes, n_channels, n_waitsets, n_sockets;
+    struct dmm_process *processes;
+    struct dmm_channel_private *channels;
+    struct dmm_waitset_private *waitsets;
+    struct dmm_sock **sockets;      /* by index; NULL: free */
+    uint32_t *generations;          /* by index: how often it was used */
+    uint16_t *active_channels;      /* the first n_channels are in use */
+    uint32_t next_channel;          /* whose turn it is */
+    uint32_t sockets_top;           /* indices from here on were never used */
+    struct dmm_freed_socket *freed; /* a queue, oldest first: head..head+n modulo its size */
+    uint32_t freed_head, n_freed;
+
+    /* Waitsets to wake at the end of the turn. */
+    uint16_t first_dirty;
+    bool in_dirty;
+    struct dmm_client *dirty_next;
+    bool deferred;     /* a watch's link is owed */
+    uint64_t sweep_at; /* when to look for claims that no one answered for; 0: none */
+
+    uint32_t policy_generation;
+    struct dmm_client_stats stats;
+};
+
+/* A client with its region, its memfd and doorbell, no process yet. Any thread. */
+int dmm_client_new(struct dmm_client **client, const struct dmm_limits *limits,
+                   struct dmm_err *err);
+/* All its sockets are gone, and no worker knows it. */
+void dmm_client_delete(struct dmm_client *client);
+
+/* ---- the tables; each 0 (or an index) or a negative errno with err set ---- */
+
+int dmm_client_add_process(struct dmm_client *client, uint32_t pid, const char *comm,
+                           struct dmm_err *err);
+/* A copy of `parent`'s holds; its commands so far are carried out first. */
+int dmm_client_fork_process(struct dmm_client *client, uint32_t parent, struct dmm_err *err);
+/* It exited: its commands are carried out, then all that it held is let go. */
+void dmm_client_remove_process(struct dmm_client *client, uint32_t process);
+int dmm_client_add_channel(struct dmm_client *client, uint32_t process, struct dmm_err *err);
+/* `fd` is ours from then on, on success. */
+int dmm_client_add_waitset(struct dmm_client *client, uint32_t process, int fd,
+                           struct dmm_err *err);
+int dmm_client_remove_waitset(struct dmm_client *client, uint32_t process, uint32_t waitset,
+                              struct dmm_err *err);
+
+/* ---- work ---- */
+
+/* Carries out up to `budget` commands, channels in turn. Returns how many. */
+unsigned dmm_client_commands(struct dmm_client *client, unsigned budget);
+/* Is there a command to take? */
+bool dmm_client_has_work(struct dmm_client *client);
+/* Ends the client at the next safe point, counted and logged then with this text; the first
+ * counts. */
+void dmm_client_violation(struct dmm_client *client, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Ends it now: region->closed, sockets reset, doorbells closed. Not inside a stack's call. */
+void dmm_client_end(struct dmm_client *client);
+/* Resets sockets that a process claimed from a queue before it died. */
+void dmm_client_sweep(struct dmm_client *client, uint64_t now);
+/* The doorbell of a waitset of ours, at the end of the turn, if it is armed then. */
+void dmm_client_wake(struct dmm_client *client, uint32_t waitset);
+/* Rings the doorbells of dirty waitsets. Returns how many. */
+unsigned dmm_client_ring_doorbells(struct dmm_client *client);
+void dmm_client_set_policy(struct dmm_client *client, const struct dmm_policy *policy);
+
+/* Blocks of the heap, as offsets in the region; 0: none left. */
+uint64_t dmm_client_block(struct dmm_client *client, uint64_t bytes, uint32_t *size);
+void dmm_client_block_free(struct dmm_client *client, uint64_t offset, uint32_t size);
+
+static inline char *dmm_client_at(const struct dmm_client *client, uint64_t offset)
+{
+    return (char *)client->region + offset;
+}
+
+/* The tables of the region, by our own layout, never by the shared head's. */
+static inline struct dmm_channel *dmm_client_channel(const struct dmm_client *client, uint32_t i)
+{
+    return (struct dmm_channel *)dmm_client_at(client, client->layout.channels) + i;
+}
+static inline struct dmm_waitset *dmm_client_waitset(const struct dmm_client *client, uint32_t i)
+{
+    return (struct dmm_waitset *)dmm_client_at(client, client->layout.waitsets) + i;
+}
+static inline struct dmm_socket *dmm_client_socket(const struct dmm_client *client, uint32_t i)
+{
+    return (struct dmm_socket *)dmm_client_at(client, client->layout.sockets) + i;
+}
+
+/* commands.c: carries out one command of `process`; what it says was copied out of the region. */
+void dmm_command_run(struct dmm_client *client, uint32_t channel,
+                     const struct dmm_command *command);
+
+#endif

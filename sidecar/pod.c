@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pod directory: stacks.json once, mapping.json whenever it changes, ports as they come. A port
+ * is made on a thread of its own, since that may block; an instance starts when its ports are
+ * there.
+ */
+#include "common/log.h"
+#include "sidecar/control.h"
+#include "sidecar/stack_table.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SETTLE_NS UINT64_C(2000000000)
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* ---- files ---- */
+
+/* The text of a file of the pod directory, NUL-terminated, malloc'ed. NULL with err set; code
+ * ENOENT if it is not there. */
+static char *read_file(const struct dmm_control *control, const char *name, struct dmm_err *err)
+{
+    char path[4096];
+    snprintf(path, sizeof(path), "%s/%s", control->options.pod_dir, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status)) {
+        dmm_err_set(err, errno, "%s: %s", name, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return NULL;
+    }
+    char *text = NULL;
+    if (!S_ISREG(status.st_mode) || status.st_size > (off_t)DMM_FILE_MAX) {
+        dmm_err_set(err, EFBIG, "%s: it is not a file of at most %u bytes", name,
+                    (unsigned)DMM_FILE_MAX);
+    } else if (!(text = malloc((size_t)status.st_size + 1))) {
+        dmm_err_set(err, ENOMEM, "%s: out of memory", name);
+    } else {
+        ssize_t n = read(fd, text, (size_t)status.st_size);
+        if (n < 0) {
+            dmm_err_set(err, errno, "%s: %s", name, strerror(errno));
+            free(text);
+            text = NULL;
+        } else {
+            text[n] = 0;
+        }
+    }
+    close(fd);
+    return text;
+}
+
+/* ---- stacks ---- */
+
+static int check_ports_once(const struct dmm_stacks_config *stacks, struct dmm_err *err)
+{
+    for (unsigned i = 0; i < stacks->n_stacks; i++)
+        for (unsigned p = 0; p < stacks->stacks[i].n_ports; p++)
+            for (unsigned j = 0; j < i; j++)
+                for (unsigned q = 0; q < stacks->stacks[j].n_ports; q++)
+                    if (!strcmp(stacks->stacks[i].ports[p], stacks->stacks[j].ports[q]))
+                        return dmm_err_set(
+                            err, EINVAL, "stacks.json: stacks[%u].ports: %s belongs to %s already",
+                            i, stacks->stacks[i].ports[p], stacks->stacks[j].name);
+    return 0;
+}
+
+static int make_instance(struct dmm_control *control,
+                         const struct dmm_stack_instance_config *config, struct dmm_err *err)
+{
+    struct dmm_instance *instance = &control->instances[control->n_instances];
+    memcpy(instance->name, config->name, sizeof(instance->name));
+    memcpy(instance->type, config->type, sizeof(instance->type));
+    instance->ops = dmm_stack_find(config, err);
+    if (!instance->ops)
+        return -err->code;
+    for (unsigned i = 1; i < control->n_instances; i++)
+        if (instance->ops->capabilities & DMM_STACK_SINGLE &&
+            control->instances[i].ops == instance->ops)
+            return dmm_err_set(err, EINVAL,
+                               "stacks.json: stack %s: there can be only one of type %s, and %s is",
+                               config->name, instance->ops->type, control->instances[i].name);
+    control->n_instances++;
+    return 0;
+}
+
+static void add_instances(void *arg)
+{
+    struct dmm_control *control = arg;
+    for (unsigned i = 0; i < control->n_instances; i++)
+        dmm_worker_add_instance(&control->worker, &control->instances[i]);
+}
+
+static int load_stacks(struct dmm_control *control, struct dmm_err *err)
+{
+    char *text = read_file(control, "stacks.json", err);
+    if (!text)
+        return -err->code;
+    if (control->stacks_text) {
+        if (strcmp(text, control->stacks_text))
+            dmm_log(DMM_LOG_WARN, "stacks.json has changed: restart the sidecar to apply it");
+        free(control->stacks_text);
+        control->stacks_text = text;
+        return 0;
+    }
+    int rc = dmm_stacks_config_parse(&control->stacks, text, strlen(text), "stacks.json", err);
+    if (rc) {
+        free(text);
+        return rc;
+    }
+    control->stacks_text = text;
+    control->instances[0] = (struct dmm_instance){.name = "kernel", .type = "kernel", .up = true};
+    control->n_instances = 1;
+    rc = check_ports_once(&control->stacks, err);
+    for (unsigned i = 0; !rc && i < control->stacks.n_stacks; i++)
+        rc = make_instance(control, &control->stacks.stacks[i], err);
+    if (!rc)
+        dmm_worker_call(&control->worker, add_instances, control);
+    return rc;
+}
+
+/* ---- mapping ---- */
+
+static void publish_mapping(void *arg)
+{
+    struct dmm_control *control = arg;
+    dmm_worker_set_mapping(&control->worker, &control->mapping);
+}
+
+static int load_mapping(struct dmm_control *control, struct dmm_err *err)
+{
+    char *text = read_file(control, "mapping.json", err);
+    if (!text)
+        return -err->code;
+    if (control->mapping_text && !strcmp(text, control->mapping_text)) {
+        free(text);
+        return 0;
+    }
+    const char *names[DMM_MAPPING_INSTANCES];
+    for (unsigned i = 1; i < control->n_instances; i++)
+        names[i - 1] = control->instances[i].name;
+    free(control->mapping_text);
+    control->mapping_text = text;
+    int rc = dmm_mapping_parse(&control->mapping, text, strlen(text), names,
+                               control->n_instances - 1, "mapping.json", err);
+    if (rc)
+        return rc;
+    control->mapping_generation++;
+    dmm_worker_call(&control->worker, publish_mapping, control);
+    if (control->configured)
+        dmm_log(DMM_LOG_INFO, "mapping.json: generation %u, %u rules, default %s",
+                control->mapping_generation, control->mapping.n_rules,
+                control->mapping.instances[control->mapping.default_instance]);
+    return 0;
+}
+
+/* ---- instances ---- */
+
+struct start {
+    struct dmm_control *control;
+    struct dmm_instance *instance;
+    char *options;
+    struct dmm_err err;
+    int rc;
+};
+
+static void start_on_worker(void *arg)
+{
+    struct start *start = arg;
+    start->rc = dmm_worker_start_instance(&start->control->worker, start->instance, start->options,
+                                          &start->err);
+}
+
+static void start_instance(struct dmm_control *control, struct dmm_instance *instance,
+                           const json_t *options)
+{
+    struct start start = {.control = control, .instance = instance};
+    start.options = json_dumps(options, JSON_COMPACT);
+    if (!start.options) {
+        start.rc = dmm_err_set(&start.err, ENOMEM, "stack %s: out of memory", instance->name);
+        instance->failed = true;
+    } else {
+        dmm_worker_call(&control->worker, start_on_worker, &start);
+    }
+    free(start.options);
+    if (start.rc) {
+        dmm_log(DMM_LOG_ERROR, "%s", start.err.text);
+        control->fatal = control->fatal || !control->ready;
+    } else {
+        dmm_log(DMM_LOG_INFO, "stack %s is up: type %s, %u ports", instance->name, instance->type,
+                instance->n_ports);
+    }
+}
+
+static struct dmm_pod_port *find_port(struct dmm_control *control, const char *name)
+{
+    for (unsigned i = 0; i < control->n_ports; i++)
+        if (!strcmp(control->ports[i].config.ifname, name))
+            return &control->ports[i];
+    return NULL;
+}
+
+static bool named_by_any(const struct dmm_control *control, const char *port)
+{
+    for (unsigned i = 0; i < control->stacks.n_stacks; i++)
+        for (unsigned p = 0; p < control->stacks.stacks[i].n_ports; p++)
+            if (!strcmp(control->stacks.stacks[i].ports[p], port))
+                return true;
+    return false;
+}
+
+/* The ports of an instance into `found`; false: one of them is not there yet. */
+static bool collect_ports(struct dmm_control *control,
+                          const struct dmm_stack_instance_config *config,
+                          struct dmm_pod_port *found[DMM_POD_PORTS], unsigned *n)
+{
+    *n = 0;
+    for (unsigned i = 0; i < config->n_ports; i++) {
+        found[*n] = find_port(control, config->ports[i]);
+        if (!found[*n] || !found[*n]->port)
+            return false;
+        (*n)++;
+    }
+    for (unsigned i = 0; !config->n_ports && i < control->n_ports; i++) {
+        struct dmm_pod_port *port = &control->ports[i];
+        if (port->failed || port->instance || named_by_any(control, port->config.ifname))
+            continue;
+        if (!port->port)
+            return false;
+        found[(*n)++] = port;
+    }
+    return *n > 0;
+}
+
+static void start_instances(struct dmm_control *control)
+{
+    for (unsigned i = 1; i < control->n_instances; i++) {
+        struct dmm_instance *instance = &control->instances[i];
+        const struct dmm_stack_instance_config *config = &control->stacks.stacks[i - 1];
+        struct dmm_pod_port *ports[DMM_POD_PORTS];
+        unsigned n = 0;
+        if (instance->up || instance->failed)
+            continue;
+        if (instance->ops->capabilities & DMM_STACK_PORTS &&
+            !collect_ports(control, config, ports, &n))
+            continue;
+        for (unsigned p = 0; p < n; p++) {
+            ports[p]->instance = instance;
+            instance->ports[p].port = ports[p]->port;
+            memcpy(instance->ports[p].name, ports[p]->config.ifname, IFNAMSIZ);
+        }
+        instance->n_ports = n;
+        start_instance(control, instance, config->options);
+    }
+}
+
+bool dmm_pod_settled(struct dmm_control *control)
+{
+    bool all = true;
+    for (unsigned i = 1; i < control->n_instances; i++)
+        all = all && (control->instances[i].up || control->instances[i].failed);
+    if (all)
+        return true;
+    if (!control->give_up_ports_at)
+        control->give_up_ports_at = now_ns() + SETTLE_NS;
+    if (now_ns() < control->give_up_ports_at)
+        return false;
+    for (unsigned i = 1; i < control->n_instances; i++)
+        if (!control->instances[i].up)
+            dmm_log(DMM_LOG_WARN, "stack %s still waits for its ports; going on without it",
+                    control->instances[i].name);
+    return true;
+}
+
+/* ---- ports ---- */
+
+struct made_port {
+    struct dmm_message message;
+    struct dmm_control *control;
+    struct dmm_port_config config;
+    struct dmm_port *port;
+    struct dmm_err err;
+    int rc;
+};
+
+static void port_made(struct dmm_control *control, struct dmm_message *message)
+{
+    struct made_port *made = (struct made_port *)message;
+    struct dmm_pod_port *slot = find_port(control, made->config.ifname);
+    if (made->rc) {
+        dmm_log(DMM_LOG_ERROR, "%s", made->err.text);
+        slot->failed = true;
+        control->fatal = control->fatal || !control->ready;
+    } else {
+        slot->port = made->port;
+        dmm_log(DMM_LOG_INFO, "port %s is open", made->config.ifname);
+        start_instances(control);
+        if (!slot->instance)
+            dmm_log(DMM_LOG_INFO,
+                    "port %s is not used by a stack yet; a running one that takes "
+                    "every port needs a restart for it",
+                    made->config.ifname);
+    }
+    free(made);
+}
+
+static void *make_port(void *arg)
+{
+    struct made_port *made = arg;
+    made->rc = dmm_port_create(&made->port, &made->config, &made->err);
+    dmm_control_tell(made->control, &made->message);
+    return NULL;
+}
+
+static int open_port(struct dmm_control *control, const struct dmm_port_config *config,
+                     struct dmm_err *err)
+{
+    if (control->n_ports == DMM_POD_PORTS)
+        return dmm_err_set(err, EINVAL, "ports/%s.json: a pod may have %d ports", config->ifname,
+                           DMM_POD_PORTS);
+    struct made_port *made = calloc(1, sizeof(*made));
+    if (!made)
+        return dmm_err_set(err, ENOMEM, "ports/%s.json: out of memory", config->ifname);
+    made->message.run = port_made;
+    made->control = control;
+    made->config = *config;
+    struct dmm_pod_port *slot = &control->ports[control->n_ports++];
+    *slot = (struct dmm_pod_port){.config = *config};
+    pthread_t thread;
+    int rc = pthread_create(&thread, NULL, make_port, made);
+    if (rc) {
+        free(made);
+        slot->failed = true;
+        return dmm_err_set(err, rc, "ports/%s.json: %s", config->ifname, strerror(rc));
+    }
+    pthread_detach(thread);
+    return 0;
+}
+
+static int load_port(struct dmm_control *control, const char *file, struct dmm_err *err)
+{
+    char name[NAME_MAX + 8];
+    char ifname[IFNAMSIZ];
+    size_t stem = strlen(file) - strlen(".json");
+    snprintf(name, sizeof(name), "ports/%s", file);
+    if (!stem || stem >= sizeof(ifname))
+        return dmm_err_set(err, EINVAL, "%s: not the name of a port", name);
+    memcpy(ifname, file, stem);
+    ifname[stem] = 0;
+    if (find_port(control, ifname))
+        return 0;
+    char *text = read_file(control, name, err);
+    if (!text)
+        return -err->code;
+    struct dmm_port_config config;
+    int rc = dmm_port_config_parse(&config, text, strlen(text), name, err);
+    free(text);
+    if (!rc && strcmp(config.ifname, ifname))
+        rc = dmm_err_set(err, EINVAL, "%s: ifname: is \"%s\", not the file's", name, config.ifname);
+    return rc ? rc : open_port(control, &config, err);
+}
+
+static int load_ports(struct dmm_control *control, struct dmm_err *err)
+{
+    char path[4096];
+    snprintf(path, sizeof(path), "%s/ports", control->options.pod_dir);
+    DIR *dir = opendir(path);
+    if (!dir)
+        return errno == ENOENT ? 0 : dmm_err_set(err, errno, "ports: %s", strerror(errno));
+    int rc = 0;
+    for (struct dirent *entry; !rc && (entry = readdir(dir));) {
+        size_t len = strlen(entry->d_name);
+        if (entry->d_name[0] != '.' && len > 5 && !strcmp(entry->d_name + len - 5, ".json"))
+            rc = load_port(control, entry->d_name, err);
+        if (rc == -ENOENT)
+            rc = 0; /* taken away between the two looks */
+        if (rc && control->configured) {
+            dmm_log(DMM_LOG_ERROR, "%s", err->text);
+            rc = 0;
+        }
+    }
+    closedir(dir);
+    return rc;
+}
+
+/* ---- all of it ---- */
+
+static void watch(struct dmm_control *control)
+{
+    const uint32_t mask = IN_MOVED_TO | IN_CLOSE_WRITE | IN_CREATE | IN_ONLYDIR;
+    char path[4096];
+    /* Again for a directory that is watched already changes nothing. */
+    inotify_add_watch(control->watch.fd, control->options.pod_dir, mask);
+    snprintf(path, sizeof(path), "%s/ports", control->options.pod_dir);
+    inotify_add_watch(control->watch.fd, path, mask);
+}
+
+int dmm_pod_load(struct dmm_control *control)
+{
+    struct dmm_err err = {0};
+    watch(control);
+    int rc = load_stacks(control, &err);
+    if (!rc)
+        rc = load_ports(control, &err);
+    if (!rc)
+        rc = load_mapping(control, &err);
+    if (rc == -ENOENT && !control->configured)
+        return rc;
+    if (rc) {
+        dmm_log(DMM_LOG_ERROR, "%s%s", err.text,
+                control->configured ? ": what was in force stays" : "");
+        return control->configured ? 0 : rc;
+    }
+    control->configured = true;
+    start_instances(control);
+    return 0;
+}
+
+void dmm_pod_changed(struct dmm_source *source, uint32_t events)
+{
+    struct dmm_control *control =
+        (struct dmm_control *)((char *)source - offsetof(struct dmm_control, watch));
+    char buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+    bool config = false;
+    (void)events;
+    for (ssize_t n; (n = read(source->fd, buf, sizeof(buf))) > 0;)
+        for (char *at = buf; at < buf + n;) {
+            const struct inotify_event *event = (const struct inotify_event *)at;
+            const char *dot = event->len ? strrchr(event->name, '.') : NULL;
+            config = config || !event->len || !strcmp(event->name, "ports") ||
+                     (dot && !strcmp(dot, ".json"));
+            at += sizeof(*event) + event->len;
+        }
+    if (config && control->configured)
+        dmm_pod_load(control);
+}
+
+void dmm_pod_free(struct dmm_control *control)
+{
+    for (unsigned i = 1; i < control->n_instances; i++)
+        if (control->instances[i].up)
+            control->instances[i].ops->destroy(control->instances[i].stack);
+    for (unsigned i = 0; i < control->n_ports; i++)
+        if (control->ports[i].port)
+            control->ports[i].port->ops->destroy(control->ports[i].port);
+    dmm_stacks_config_free(&control->stacks);
+    free(control->stacks_text);
+    free(control->mapping_text);
+}
