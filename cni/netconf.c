@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cni/netconf.h"
+
+#include "cni/env.h"
+#include "cni/keys.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+static const char *const on_failure_words[] = {"fail", "kernel", NULL};
+
+/* What dmm_netconf_check() fills before it is looked at more closely. */
+struct raw {
+    const json_t *link;
+    const json_t *stacks;
+    const json_t *mapping;
+    const json_t *ipam;
+    const json_t *dns;
+    const json_t *args;
+    const json_t *runtime;
+    const json_t *prev_result;
+    int on_failure;
+    bool ip_masq;
+};
+
+#define AT(field) offsetof(struct raw, field)
+
+static const struct dmm_key top_keys[] = {
+    /* ours */
+    {"link", DMM_KEY_OBJECT, AT(link), 0, 0, NULL},
+    {"stacks", DMM_KEY_ARRAY, AT(stacks), 0, 0, NULL},
+    {"mapping", DMM_KEY_OBJECT, AT(mapping), 0, 0, NULL},
+    {"on_failure", DMM_KEY_WORD, AT(on_failure), 0, 0, on_failure_words},
+    {"podDir", DMM_KEY_ANY, 0, 0, 0, NULL},
+    {"stateDir", DMM_KEY_ANY, 0, 0, 0, NULL},
+    /* the spec's */
+    {"cniVersion", DMM_KEY_ANY, 0, 0, 0, NULL},
+    {"cniVersions", DMM_KEY_ANY, 0, 0, 0, NULL},
+    {"name", DMM_KEY_ANY, 0, 0, 0, NULL},
+    {"type", DMM_KEY_ANY, 0, 0, 0, NULL},
+    {"disableCheck", DMM_KEY_ANY, 0, 0, 0, NULL},
+    {"disableGC", DMM_KEY_ANY, 0, 0, 0, NULL},
+    {"loadOnlyInlinedPlugins", DMM_KEY_ANY, 0, 0, 0, NULL},
+    {"ipam", DMM_KEY_OBJECT, AT(ipam), 0, 0, NULL},
+    {"dns", DMM_KEY_OBJECT, AT(dns), 0, 0, NULL},
+    {"args", DMM_KEY_OBJECT, AT(args), 0, 0, NULL},
+    {"runtimeConfig", DMM_KEY_OBJECT, AT(runtime), 0, 0, NULL},
+    {"capabilities", DMM_KEY_ANY, 0, 0, 0, NULL},
+    {"ipMasq", DMM_KEY_BOOL, AT(ip_masq), 0, 0, NULL},
+    {"prevResult", DMM_KEY_OBJECT, AT(prev_result), 0, 0, NULL},
+    {"cni.dev/attachments", DMM_KEY_ANY, 0, 0, 0, NULL},
+    {"cni.dev/valid-attachments", DMM_KEY_ANY, 0, 0, 0, NULL},
+    {NULL, DMM_KEY_ANY, 0, 0, 0, NULL},
+};
+
+const char *dmm_on_failure_text(int on_failure)
+{
+    return on_failure_words[on_failure];
+}
+
+/* 2 where a field is not ours, 7 where its value is wrong. */
+static int refuse(struct dmm_cni_error *error, int rc, const struct dmm_err *err)
+{
+    return dmm_cni_fail_from(error, rc == -ENOKEY ? DMM_CNI_E_FIELD : DMM_CNI_E_CONFIG, err);
+}
+
+static int decode_json(struct dmm_netconf *conf, struct dmm_cni_error *error)
+{
+    json_error_t at;
+    if (!conf->len)
+        return dmm_cni_fail(error, DMM_CNI_E_DECODE, "stdin: no network configuration");
+    conf->json = json_loadb(conf->text, conf->len, JSON_REJECT_DUPLICATES, &at);
+    if (!conf->json)
+        return dmm_cni_fail(error, DMM_CNI_E_DECODE, "stdin: line %d column %d: %s", at.line,
+                            at.column, at.text);
+    if (!json_is_object(conf->json))
+        return dmm_cni_fail(error, DMM_CNI_E_DECODE, "stdin: not an object");
+    return 0;
+}
+
+static int decode_version(struct dmm_netconf *conf, struct dmm_cni_error *error)
+{
+    const char *text = json_string_value(json_object_get(conf->json, "cniVersion"));
+    if (!text)
+        return dmm_cni_fail(error, DMM_CNI_E_VERSION, "cniVersion: missing; %s to %s are spoken",
+                            dmm_cni_version_text(0), dmm_cni_version_text(DMM_CNI_LATEST));
+    if (!dmm_cni_version_parse(text, &conf->version))
+        return dmm_cni_fail(error, DMM_CNI_E_VERSION,
+                            "cniVersion: \"%s\" is not spoken, %s to %s are", text,
+                            dmm_cni_version_text(0), dmm_cni_version_text(DMM_CNI_LATEST));
+    return 0;
+}
+
+static int decode_name(struct dmm_netconf *conf, struct dmm_cni_error *error)
+{
+    const char *name = json_string_value(json_object_get(conf->json, "name"));
+    if (!name)
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG, "name: missing");
+    if (!dmm_cni_id_valid(name))
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG, "name: \"%s\" is not a network name", name);
+    conf->name = name;
+    return 0;
+}
+
+static int decode_dir(const char **dir, const json_t *json, const char *key, const char *otherwise,
+                      struct dmm_cni_error *error)
+{
+    const json_t *value = json_object_get(json, key);
+    *dir = value ? json_string_value(value) : otherwise;
+    if (!*dir || **dir != '/' || strlen(*dir) >= PATH_MAX / 4)
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG, "%s: must be an absolute path", key);
+    return 0;
+}
+
+int dmm_netconf_decode(struct dmm_netconf *conf, const char *text, size_t len,
+                       struct dmm_cni_error *error)
+{
+    memset(conf, 0, sizeof(*conf));
+    conf->version = DMM_CNI_LATEST;
+    conf->text = text;
+    conf->len = len;
+    if (!decode_json(conf, error) && !decode_version(conf, error) && !decode_name(conf, error) &&
+        !decode_dir(&conf->pod_root, conf->json, "podDir", DMM_PODDIR_ROOT, error) &&
+        !decode_dir(&conf->state_root, conf->json, "stateDir", DMM_STATE_ROOT, error))
+        return 0;
+    json_decref(conf->json);
+    conf->json = NULL;
+    return -1;
+}
+
+static int check_ipam(struct dmm_netconf *conf, const json_t *ipam, struct dmm_cni_error *error)
+{
+    if (!ipam || !json_object_size(ipam))
+        return 0;
+    const char *type = json_string_value(json_object_get(ipam, "type"));
+    if (!type || !*type || strchr(type, '/') || *type == '.')
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG, "ipam.type: must name an IPAM plugin");
+    conf->ipam_type = type;
+    return 0;
+}
+
+static int check_capabilities(struct dmm_netconf *conf, const struct raw *raw,
+                              struct dmm_cni_error *error)
+{
+    const json_t *cni = json_object_get(raw->args, "cni");
+    if (cni && !json_is_object(cni))
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG, "args.cni: must be an object");
+    conf->args_cni = cni;
+    const json_t *from_cri = json_object_get(raw->runtime, "io.kubernetes.cri.pod-annotations");
+    if (from_cri && !json_is_object(from_cri))
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG,
+                            "runtimeConfig[\"io.kubernetes.cri.pod-annotations\"]: must be an "
+                            "object");
+    conf->annotations = from_cri;
+    const json_t *mac = json_object_get(raw->runtime, "mac");
+    if (mac && !json_is_string(mac))
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG, "runtimeConfig.mac: must be a string");
+    conf->mac = json_string_value(mac);
+    return 0;
+}
+
+int dmm_netconf_check(struct dmm_netconf *conf, struct dmm_cni_error *error)
+{
+    struct raw raw = {.on_failure = DMM_ON_FAILURE_FAIL};
+    struct dmm_err err = {0};
+    int rc = dmm_keys_read(&raw, top_keys, conf->json, "", &err);
+    if (rc)
+        return refuse(error, rc, &err);
+    if (raw.ip_masq)
+        return dmm_cni_fail(error, DMM_CNI_E_FIELD,
+                            "ipMasq: true is not supported (its value: true)");
+    conf->mapping = raw.mapping;
+    conf->on_failure = raw.on_failure;
+    conf->dns = raw.dns;
+    conf->prev_result = raw.prev_result;
+    if (check_ipam(conf, raw.ipam, error) || check_capabilities(conf, &raw, error))
+        return -1;
+    rc = dmm_link_conf_read(&conf->link, raw.link, &err);
+    if (rc)
+        return refuse(error, rc, &err);
+    if (raw.stacks && dmm_stacks_config_from_json(&conf->stacks, raw.stacks, "stacks", &err))
+        return dmm_cni_fail_from(error, DMM_CNI_E_CONFIG, &err);
+    return 0;
+}
+
+void dmm_netconf_free(struct dmm_netconf *conf)
+{
+    dmm_link_conf_free(&conf->link);
+    dmm_stacks_config_free(&conf->stacks);
+    json_decref(conf->json);
+    memset(conf, 0, sizeof(*conf));
+}
