@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cni/nl.h"
+
+#include "cni/netns.h"
+
+#include <errno.h>
+#include <linux/if_arp.h>
+#include <netlink/errno.h>
+
+/* libnl has numbers of its own; these are the ones that we tell apart. */
+static int to_errno(int rc)
+{
+    switch (-rc) {
+    case NLE_NODEV:
+    case NLE_OBJ_NOTFOUND:
+        return ENODEV;
+    case NLE_EXIST:
+        return EEXIST;
+    case NLE_PERM:
+        return EPERM;
+    case NLE_NOACCESS:
+        return EACCES;
+    case NLE_BUSY:
+        return EBUSY;
+    case NLE_NOMEM:
+        return ENOMEM;
+    case NLE_OPNOTSUPP:
+        return EOPNOTSUPP;
+    case NLE_RANGE:
+        return ERANGE;
+    default:
+        return EIO;
+    }
+}
+
+static int fail(struct dmm_err *err, int rc, const char *what, const char *name)
+{
+    return dmm_err_set(err, to_errno(rc), "%s %s: %s", what, name, nl_geterror(rc));
+}
+
+static int open_here(struct nl_sock **sock, struct dmm_err *err)
+{
+    *sock = nl_socket_alloc();
+    if (!*sock)
+        return dmm_err_set(err, ENOMEM, "netlink: out of memory");
+    int rc = nl_connect(*sock, NETLINK_ROUTE);
+    if (!rc)
+        return 0;
+    nl_socket_free(*sock);
+    *sock = NULL;
+    return fail(err, rc, "netlink", "socket");
+}
+
+int dmm_nl_open(struct nl_sock **sock, int netns_fd, struct dmm_err *err)
+{
+    if (netns_fd < 0)
+        return open_here(sock, err);
+    int back;
+    int rc = dmm_netns_enter(netns_fd, &back, err);
+    if (rc)
+        return rc;
+    rc = open_here(sock, err);
+    dmm_netns_leave(back);
+    return rc;
+}
+
+void dmm_nl_close(struct nl_sock **sock)
+{
+    if (*sock)
+        nl_socket_free(*sock);
+    *sock = NULL;
+}
+
+int dmm_nl_link_get(struct nl_sock *sock, const char *name, struct rtnl_link **link,
+                    struct dmm_err *err)
+{
+    int rc = rtnl_link_get_kernel(sock, 0, name, link);
+    return rc ? fail(err, rc, "look at interface", name) : 0;
+}
+
+void dmm_nl_link_put(struct rtnl_link **link)
+{
+    if (*link)
+        rtnl_link_put(*link);
+    *link = NULL;
+}
+
+int dmm_nl_link_add(struct nl_sock *sock, struct rtnl_link *link, struct dmm_err *err)
+{
+    int rc = rtnl_link_add(sock, link, NLM_F_CREATE | NLM_F_EXCL);
+    return rc ? fail(err, rc, "make interface", rtnl_link_get_name(link)) : 0;
+}
+
+int dmm_nl_link_set(struct nl_sock *sock, const char *name, struct rtnl_link *changes,
+                    struct dmm_err *err)
+{
+    struct rtnl_link *which __attribute__((cleanup(dmm_nl_link_put))) = dmm_nl_link_new(err);
+    if (!which)
+        return -ENOMEM;
+    /* Without an index, it is the name that goes into the message and is looked for. */
+    rtnl_link_set_name(changes, name);
+    int rc = rtnl_link_change(sock, which, changes, 0);
+    return rc ? fail(err, rc, "set up interface", name) : 0;
+}
+
+int dmm_nl_link_del(struct nl_sock *sock, const char *name, struct dmm_err *err)
+{
+    struct rtnl_link *which __attribute__((cleanup(dmm_nl_link_put))) = dmm_nl_link_new(err);
+    if (!which)
+        return -ENOMEM;
+    rtnl_link_set_name(which, name);
+    int rc = rtnl_link_delete(sock, which);
+    return rc && to_errno(rc) != ENODEV ? fail(err, rc, "remove interface", name) : 0;
+}
+
+struct rtnl_link *dmm_nl_link_new(struct dmm_err *err)
+{
+    struct rtnl_link *link = rtnl_link_alloc();
+    if (!link)
+        dmm_err_set(err, ENOMEM, "netlink: out of memory");
+    return link;
+}
+
+int dmm_nl_link_set_mac(struct rtnl_link *link, const uint8_t mac[6], struct dmm_err *err)
+{
+    struct nl_addr *addr = nl_addr_build(AF_LLC, mac, 6);
+    if (!addr)
+        return dmm_err_set(err, ENOMEM, "netlink: out of memory");
+    rtnl_link_set_addr(link, addr);
+    nl_addr_put(addr);
+    return 0;
+}
