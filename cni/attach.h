@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * attach: what ADD, DEL, CHECK and GC share: one attachment and how it is taken back.
+ */
+#ifndef DMM_CNI_ATTACH_H
+#define DMM_CNI_ATTACH_H
+
+#include "cni/env.h"
+#include "cni/error.h"
+#include "cni/ipam.h"
+#include "cni/link/link.h"
+#include "cni/netconf.h"
+#include "cni/pod.h"
+#include "cni/record.h"
+
+/* Takes back what the record describes, all or part of it: lease, port file and link, then the
+ * record. Goes on after a failure so that as little as possible stays, reports the first one, and
+ * then keeps the record, so that it can be tried again. */
+int dmm_attach_takedown(struct dmm_record *record, const char *state_root,
+                        struct dmm_cni_error *error);
+
+/* True while the namespace that the record names is there: same boot, same device and inode. */
+bool dmm_attach_alive(const struct dmm_record *record);
+
+/* The IPAM call for a live request. */
+void dmm_attach_ipam_call(struct dmm_ipam_call *call, const char *command,
+                          const struct dmm_cni_env *env, const struct dmm_netconf *conf);
+
+/* The link's view of the request. `netns_fd` may be -1 (DEL). */
+int dmm_attach_job(struct dmm_link_job *job, const struct dmm_cni_env *env,
+                   const struct dmm_netconf *conf, int netns_fd, struct dmm_cni_error *error);
+
+/* The verbs. *answer is what goes to stdout, or NULL for nothing. */
+int dmm_cni_add(const struct dmm_cni_env *env, struct dmm_netconf *conf, json_t **answer,
+                struct dmm_cni_error *error);
+int dmm_cni_del(const struct dmm_cni_env *env, struct dmm_netconf *conf,
+                struct dmm_cni_error *error);
+int dmm_cni_check(const struct dmm_cni_env *env, struct dmm_netconf *conf,
+                  struct dmm_cni_error *error);
+int dmm_cni_gc(const struct dmm_cni_env *env, struct dmm_netconf *conf,
+               struct dmm_cni_error *error);
+int dmm_cni_status(const struct dmm_cni_env *env, struct dmm_netconf *conf,
+                   struct dmm_cni_error *error);
+
+/* Reaps the network's records whose namespace is gone. Failures are logged: they are tried again by
+ * the next GC or DEL. Returns how many were reaped. */
+unsigned dmm_gc_reap_dead(const struct dmm_netconf *conf);
+
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vhostuser: two pods joined by one vhost-user socket, with no kernel and no switch in between.
+ *
+ * The end with role "server" owns the socket: it is the virtio end (virtio_user, server=1), which
+ * waits for its peer and takes it back. The end with role "client" is the vhost end (vhost,
+ * client=1), which keeps trying until the socket is there, and again when it has gone. So either
+ * pod may start first, and either may be restarted. (The other way round, virtio_user would fail
+ * where it starts before its peer, and would not find a restarted one.)
+ *
+ * There is no kernel interface; all there is to make is the socket's directory, by the server's
+ * end.
+ */
+#include "cni/file.h"
+#include "cni/link/link.h"
+#include "cni/result.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define SOCKET_MAX ((int)sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
+
+enum role { ROLE_SERVER, ROLE_CLIENT };
+static const char *const roles[] = {"server", "client", NULL};
+
+struct vhostuser_conf {
+    const char *socket;
+    int role;
+    bool packed;
+    int64_t mtu;
+};
+
+#define AT(field) offsetof(struct vhostuser_conf, field)
+
+static const struct dmm_key keys[] = {
+    {"type", DMM_KEY_ANY, 0, 0, 0, NULL},
+    {"socket", DMM_KEY_TEXT, AT(socket), 0, SOCKET_MAX, NULL},
+    {"role", DMM_KEY_WORD, AT(role), 0, 0, roles},
+    {"packed", DMM_KEY_BOOL, AT(packed), 0, 0, NULL},
+    {"mtu", DMM_KEY_NUMBER, AT(mtu), 68, 65535, NULL},
+    {NULL, DMM_KEY_ANY, 0, 0, 0, NULL},
+};
+
+static void defaults(void *conf)
+{
+    *(struct vhostuser_conf *)conf =
+        (struct vhostuser_conf){.role = -1, .packed = true, .mtu = 1500};
+}
+
+static int validate(const void *conf, struct dmm_err *err)
+{
+    const struct vhostuser_conf *vhostuser = conf;
+    const char *path = vhostuser->socket;
+    if (!path)
+        return dmm_err_set(err, EINVAL, "link.socket: missing");
+    if (*path != '/' || strstr(path, "/../") || path[strlen(path) - 1] == '/')
+        return dmm_err_set(err, EINVAL, "link.socket: \"%s\" is not an absolute path", path);
+    /* What separates device arguments can't be in one. */
+    if (strpbrk(path, ",=[]\"' "))
+        return dmm_err_set(err, EINVAL, "link.socket: \"%s\" holds one of , = [ ] \" ' or a blank",
+                           path);
+    if (vhostuser->role < 0)
+        return dmm_err_set(err, EINVAL, "link.role: missing: \"server\" or \"client\"");
+    return 0;
+}
+
+/* The part of a directory's path that is there already, by its length. */
+static size_t existing_part(const char *dir)
+{
+    char part[SOCKET_MAX + 1];
+    snprintf(part, sizeof(part), "%s", dir);
+    while (*part && access(part, F_OK))
+        *strrchr(part, '/') = '\0';
+    return strlen(part);
+}
+
+static void directory_of(char dir[SOCKET_MAX + 1], const char *socket)
+{
+    snprintf(dir, SOCKET_MAX + 1, "%s", socket);
+    *strrchr(dir, '/') = '\0';
+}
+
+static int plan(const struct dmm_link_job *job, json_t *into, struct dmm_err *err)
+{
+    const struct vhostuser_conf *vhostuser = job->conf;
+    char dir[SOCKET_MAX + 1];
+    directory_of(dir, vhostuser->socket);
+    json_int_t kept = (json_int_t)existing_part(dir);
+    if (json_object_set_new(into, "socket", json_string(vhostuser->socket)) ||
+        json_object_set_new(into, "role", json_string(roles[vhostuser->role])) ||
+        json_object_set_new(into, "kept", json_integer(kept)))
+        return dmm_err_set(err, EINVAL, "link.socket: not UTF-8");
+    return 0;
+}
+
+static void format_devargs(char *devargs, size_t size, const struct vhostuser_conf *vhostuser,
+                           const uint8_t mac[6])
+{
+    char text[DMM_MAC_STRLEN];
+    if (vhostuser->role == ROLE_SERVER)
+        snprintf(devargs, size,
+                 "net_virtio_user0,path=%s,queues=1,queue_size=1024,mac=%s,mrg_rxbuf=1%s,server=1",
+                 vhostuser->socket, dmm_mac_format(mac, text),
+                 vhostuser->packed ? ",packed_vq=1,in_order=1" : "");
+    else
+        snprintf(devargs, size, "net_vhost0,iface=%s,queues=1,tso=1,client=1", vhostuser->socket);
+}
+
+static int apply(const struct dmm_link_job *job, const json_t *plan_json,
+                 struct dmm_link_made *made, struct dmm_err *err)
+{
+    (void)plan_json;
+    const struct vhostuser_conf *vhostuser = job->conf;
+    struct dmm_port_config *port = &made->port;
+    char dir[SOCKET_MAX + 1];
+    char text[DMM_MAC_STRLEN];
+    directory_of(dir, vhostuser->socket);
+    int rc = vhostuser->role == ROLE_SERVER && *dir ? dmm_dir_make(dir, err) : 0;
+    if (rc)
+        return rc;
+    port->kind = DMM_PORT_ETHDEV;
+    memcpy(port->mac, job->mac, 6);
+    port->mtu = (unsigned)vhostuser->mtu;
+    format_devargs(port->devargs, sizeof(port->devargs), vhostuser, job->mac);
+    made->pod_interface = 0;
+    if (json_array_append_new(made->interfaces,
+                              dmm_result_interface(job->ifname, dmm_mac_format(job->mac, text),
+                                                   job->netns, port->mtu, vhostuser->socket)))
+        return dmm_err_set(err, ENOMEM, "result: out of memory");
+    return 0;
+}
+
+static int check(const struct dmm_link_job *job, const json_t *plan_json, struct dmm_err *err)
+{
+    (void)job;
+    struct stat st;
+    char dir[SOCKET_MAX + 1];
+    const char *socket = dmm_link_plan_text(plan_json, "socket", err);
+    if (!socket || strlen(socket) > (size_t)SOCKET_MAX || *socket != '/')
+        return dmm_err_set(err, EINVAL, "record: plan.socket: not a socket's path");
+    directory_of(dir, socket);
+    const char *role = dmm_link_plan_text(plan_json, "role", err);
+    if (role && !strcmp(role, roles[ROLE_SERVER]) && *dir && stat(dir, &st))
+        return dmm_err_set(err, errno, "the socket's directory %s: %s", dir, strerror(errno));
+    return 0;
+}
+
+/* The socket, and those directories above it that were not there before, if they are empty. */
+static int undo(const struct dmm_link_grave *grave, const json_t *plan_json, struct dmm_err *err)
+{
+    (void)grave;
+    struct stat st;
+    char dir[SOCKET_MAX + 1];
+    const char *socket = dmm_link_plan_text(plan_json, "socket", err);
+    const char *role = dmm_link_plan_text(plan_json, "role", err);
+    if (!socket || !role || strlen(socket) > (size_t)SOCKET_MAX || *socket != '/')
+        return dmm_err_set(err, EINVAL, "record: plan.socket: not a socket's path");
+    if (strcmp(role, roles[ROLE_SERVER]) != 0)
+        return 0;
+    if (!lstat(socket, &st) && S_ISSOCK(st.st_mode) && unlink(socket) && errno != ENOENT)
+        return dmm_err_set(err, errno, "remove %s: %s", socket, strerror(errno));
+    json_int_t kept = json_integer_value(json_object_get(plan_json, "kept"));
+    directory_of(dir, socket);
+    while ((json_int_t)strlen(dir) > kept && *dir) {
+        if (rmdir(dir) && errno != ENOENT)
+            break;
+        *strrchr(dir, '/') = '\0';
+    }
+    return 0;
+}
+
+/* The other pod's end need not be there: nothing is asked of the node. */
+static int status(const void *conf, struct dmm_err *err)
+{
+    (void)conf;
+    (void)err;
+    return 0;
+}
+
+const struct dmm_link_ops dmm_link_vhostuser = {
+    .kind = "vhostuser",
+    .keys = keys,
+    .conf_size = sizeof(struct vhostuser_conf),
+    .defaults = defaults,
+    .validate = validate,
+    .plan = plan,
+    .apply = apply,
+    .check = check,
+    .undo = undo,
+    .status = status,
+};
