@@ -138,6 +138,8 @@ void dmm_client_wake(struct dmm_client *client, uint32_t waitset);
 unsigned dmm_client_ring_doorbells(struct dmm_client *client);
 void dmm_client_set_policy(struct dmm_client *client, const struct dmm_policy *policy);
 
+void dmm_client_stats_add(struct dmm_client_stats *sum, const struct dmm_client_stats *more);
+
 /* Blocks of the heap, as offsets in the region; 0: none left. */
 uint64_t dmm_client_block(struct dmm_client *client, uint64_t bytes, uint32_t *size);
 void dmm_client_block_free(struct dmm_client *client, uint64_t offset, uint32_t size);

@@ -153,3 +153,12 @@ unsigned dmm_client_ring_doorbells(struct dmm_client *client)
     }
     return n;
 }
+
+void dmm_client_stats_add(struct dmm_client_stats *sum, const struct dmm_client_stats *more)
+{
+    sum->commands += more->commands;
+    sum->refused += more->refused;
+    sum->doorbells += more->doorbells;
+    sum->rx_bytes += more->rx_bytes;
+    sum->tx_bytes += more->tx_bytes;
+}

@@ -16,8 +16,9 @@
 
 #include <linux/futex.h>
 
-#define PUNCH_FROM (256u * 1024) /* blocks from here on give their pages back when they are freed  \
-                                  */
+#define PUNCH_FROM                                                                                 \
+    (256u * 1024) /* blocks from here on give their pages back when they are freed                 \
+                   */
 
 /* ---- the region ---- */
 

@@ -2,6 +2,7 @@
 #include "sidecar/control.h"
 
 #include "common/log.h"
+#include "sidecar/api.h"
 #include "sidecar/sandbox.h"
 
 #include <errno.h>
@@ -21,8 +22,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#define MAX_EVENTS 32
-#define TICK_MS    500 /* while something is missing */
+#define TICK_MS 500 /* while something is missing */
 
 static uint64_t now_ns(void)
 {
@@ -141,7 +141,7 @@ static int take_lock(struct dmm_control *control, struct dmm_err *err)
                            control->options.pod_dir);
     }
     control->lock_fd = dir;
-    return 0;
+    return dmm_api_open(control, err) ? -EIO : 0;
 }
 
 static int open_fds(struct dmm_control *control, struct dmm_err *err)
@@ -174,12 +174,16 @@ static int open_fds(struct dmm_control *control, struct dmm_err *err)
 /* Handles what is ready; waits at most `timeout_ms`. */
 static void handle(struct dmm_control *control, int timeout_ms)
 {
-    struct epoll_event events[MAX_EVENTS];
-    int n = epoll_wait(control->epoll_fd, events, MAX_EVENTS, timeout_ms);
-    for (int i = 0; i < n; i++) {
-        struct dmm_source *source = events[i].data.ptr;
-        source->ready(source, events[i].events);
+    /* One at a time: a source may take others away. */
+    struct epoll_event event;
+    int api_ms = dmm_api_timeout(control);
+    if (api_ms >= 0 && (timeout_ms < 0 || api_ms < timeout_ms))
+        timeout_ms = api_ms;
+    if (epoll_wait(control->epoll_fd, &event, 1, timeout_ms) == 1) {
+        struct dmm_source *source = event.data.ptr;
+        source->ready(source, event.events);
     }
+    dmm_api_run(control);
 }
 
 /* Until the configuration is there and in force. */
@@ -187,7 +191,7 @@ static int configure(struct dmm_control *control, struct dmm_err *err)
 {
     while (!control->ending) {
         int rc = control->lock_fd < 0 ? take_lock(control, err) : 0;
-        if (rc == -EBUSY)
+        if (rc == -EBUSY || rc == -EIO)
             return rc;
         if (!rc)
             rc = dmm_pod_load(control);
@@ -230,7 +234,7 @@ static void drain(struct dmm_control *control)
         handle(control, 50);
 }
 
-static void end_client(void *arg)
+static void end_clients(void *arg)
 {
     struct dmm_worker *worker = arg;
     for (unsigned i = 0; i < worker->n_clients; i++) {
@@ -267,13 +271,15 @@ int dmm_control_run(const struct dmm_options *options)
         rc = serve(&control, &err);
     if (rc)
         dmm_log(DMM_LOG_ERROR, "%s", err.text);
+    bool bad_configuration = rc && err.code != EBUSY && !control.configured;
     rc = rc || control.fatal;
     drain(&control);
-    dmm_worker_call(&control.worker, end_client, &control.worker);
+    dmm_api_close(&control);
+    dmm_worker_call(&control.worker, end_clients, &control.worker);
     dmm_worker_stop(&control.worker);
     run_messages(&control);
     dmm_pod_free(&control);
     dmm_worker_destroy(&control.worker);
     dmm_log(DMM_LOG_INFO, "ended");
-    return rc ? (control.configured ? 1 : 78) : 0;
+    return !rc ? 0 : bad_configuration ? 78 : 1;
 }

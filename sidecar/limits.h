@@ -13,8 +13,9 @@
 #define DMM_BACKLOG_MAX 4096 /* accept queue, as Linux's default somaxconn */
 
 #define DMM_RX_FIRST (1u << 12) /* a receive ring's first size; then times four */
-#define DMM_RX_START (1u << 18) /* bytes a new socket may buffer until its app shows it keeps up   \
-                                 */
+#define DMM_RX_START                                                                               \
+    (1u << 18) /* bytes a new socket may buffer until its app shows it keeps up                    \
+                */
 #define DMM_TX_FIRST (1u << 12)
 
 struct dmm_limits {

@@ -84,10 +84,10 @@ static int make_instance(struct dmm_control *control,
 {
     struct dmm_instance *instance = &control->instances[control->n_instances];
     memcpy(instance->name, config->name, sizeof(instance->name));
-    memcpy(instance->type, config->type, sizeof(instance->type));
     instance->ops = dmm_stack_find(config, err);
     if (!instance->ops)
         return -err->code;
+    snprintf(instance->type, sizeof(instance->type), "%s", instance->ops->type);
     for (unsigned i = 1; i < control->n_instances; i++)
         if (instance->ops->capabilities & DMM_STACK_SINGLE &&
             control->instances[i].ops == instance->ops)

@@ -9,8 +9,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define BURST_NS 10000000 /* a socket that gets more than its limit in this time may buffer more   \
-                           */
+#define BURST_NS                                                                                   \
+    10000000 /* a socket that gets more than its limit in this time may buffer more                \
+              */
 
 /* ---- replaced rings ---- */
 

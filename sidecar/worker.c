@@ -81,6 +81,7 @@ static void reap_ended(struct dmm_worker *worker)
         if (!client->ended || client->n_sockets || client->in_dirty)
             continue;
         worker->clients[i--] = worker->clients[--worker->n_clients];
+        dmm_client_stats_add(&worker->gone_stats, &client->stats);
         worker->client_gone(worker->client_arg, client);
     }
 }

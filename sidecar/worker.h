@@ -59,6 +59,7 @@ struct dmm_worker {
 
     struct dmm_spin spin;
     struct dmm_worker_stats stats;
+    struct dmm_client_stats gone_stats; /* of clients that are no more */
     uint64_t refresh_at;
     bool stop;
     int epoll_fd, call_fd;
