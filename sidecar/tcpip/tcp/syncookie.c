@@ -11,15 +11,15 @@ static const uint16_t mss_table[8] = {88, 536, 1200, 1300, 1400, 1440, 1460, 896
 static uint32_t mac(const struct hash_key *key, uint64_t tuple, uint32_t peer_isn, uint32_t count,
                     uint32_t index)
 {
-    const uint64_t words[2] = {tuple, (uint64_t)peer_isn << 32 | count << 3 | index};
+    const uint64_t words[3] = {tuple, (uint64_t)peer_isn << 32 | count, index};
 
-    return (uint32_t)hash_words(key, words, 2) & 0xffffff;
+    return (uint32_t)hash_words(key, words, 3) & 0xffffff;
 }
 
 uint32_t syncookie_make(const struct hash_key *key, uint64_t tuple, uint32_t peer_isn, uint16_t mss,
                         uint64_t now)
 {
-    const uint32_t count = (uint32_t)(now / PERIOD_NS) & 31;
+    const uint32_t count = (uint32_t)(now / PERIOD_NS);
     uint32_t index = 7;
 
     while (index > 0 && mss_table[index] > mss)
@@ -30,11 +30,11 @@ uint32_t syncookie_make(const struct hash_key *key, uint64_t tuple, uint32_t pee
 uint16_t syncookie_check(const struct hash_key *key, uint64_t tuple, uint32_t peer_isn,
                          uint32_t cookie, uint64_t now)
 {
-    const uint32_t count = cookie >> 27;
+    const uint32_t count = (uint32_t)(now / PERIOD_NS);
     const uint32_t index = cookie >> 24 & 7;
-    const uint32_t age = ((uint32_t)(now / PERIOD_NS) - count) & 31;
+    const uint32_t age = (count - (cookie >> 27)) & 31;
 
-    if (age > 1 || mac(key, tuple, peer_isn, count, index) != (cookie & 0xffffff))
+    if (age > 1 || mac(key, tuple, peer_isn, count - age, index) != (cookie & 0xffffff))
         return 0;
     return mss_table[index];
 }
