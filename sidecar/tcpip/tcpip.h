@@ -40,6 +40,7 @@ struct tcpip_config {
     enum tcpip_ecn ecn;
     bool syn_cookies;              /* when the queue of half-open connections is full (RFC 4987) */
     bool timestamps, sack, wscale; /* offered and accepted (RFC 7323, 2018) */
+    bool pacing;                   /* spread a window over its round trip */
     bool ip6_autoconf;             /* router advertisements, SLAAC, link-local address, DAD */
     uint16_t ports_first, ports_last; /* ephemeral ports (RFC 6056) */
     uint32_t initial_window;          /* segments (RFC 6928) */

@@ -259,3 +259,14 @@ void sb_unmark_lost(struct scoreboard *sb)
         sb->lost -= range_len(r);
     }
 }
+
+void sb_mark_head_lost(struct scoreboard *sb, struct pool *pool, uint32_t max)
+{
+    struct tx_range *r = sb->head;
+
+    if (r == NULL || (r->flags & (TX_LOST | TX_RETRANS)) == TX_LOST)
+        return;
+    if (range_len(r) > max)
+        split(sb, pool, r, r->seq + max);
+    sb_mark_lost(sb, r);
+}

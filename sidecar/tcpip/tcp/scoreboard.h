@@ -77,6 +77,8 @@ struct tx_range *sb_tail(struct scoreboard *sb, struct pool *pool, uint32_t max)
 void sb_retransmitted(struct scoreboard *sb, struct tx_range *r, uint64_t now);
 /* It has to be sent again (for the first time, or because the retransmission was lost as well). */
 void sb_mark_lost(struct scoreboard *sb, struct tx_range *r);
+/* The first `max` bytes (at most) have to be sent again: for peers without SACK. */
+void sb_mark_head_lost(struct scoreboard *sb, struct pool *pool, uint32_t max);
 /* A retransmission timeout (RFC 6298, 5.4): all that is not sacked is lost. Where the receiver took
  * back what it had sacked at the head (RFC 2018, 8), the sacks are forgotten. */
 void sb_timeout(struct scoreboard *sb);

@@ -129,9 +129,10 @@ struct tcb {
     /* receive sequence space */
     uint32_t irs, rcv_nxt, rcv_adv; /* rcv_adv: right edge of the window as offered */
     uint32_t rcv_fin;
-    uint32_t last_ack;  /* the last rcv_nxt that was sent */
-    uint32_t rcv_mss;   /* what full-sized segments of the peer carry */
-    uint32_t rcv_limit; /* autotuned buffer */
+    uint32_t last_ack;     /* the last rcv_nxt that was sent */
+    uint32_t rcv_mss;      /* what full-sized segments of the peer carry */
+    uint32_t rcv_limit;    /* autotuned buffer */
+    uint32_t rcv_capacity; /* the most room the ring has shown */
     uint32_t tune_seq;
     uint64_t tune_at;
     struct reassembly *ooo;
@@ -228,6 +229,7 @@ struct tcp {
     struct hash_key isn_key, cookie_key;
     struct ports ports;
     const struct cc_ops *cc;
+    uint64_t cookies_at;   /* the last time a SYN cookie was sent; 0 never */
     uint64_t challenge_at; /* start of the present second */
     uint32_t challenge_left;
 };
@@ -309,6 +311,7 @@ void time_wait_free(struct tcpip *ip, struct time_wait *tw);
  * been freed and *iss_above is what the new ISS has to exceed. */
 bool time_wait_arrives(struct tcpip *ip, struct time_wait *tw, const struct segment *seg,
                        uint32_t *iss_above);
+void time_wait_fire(struct tcpip *ip, struct wheel_timer *timer);
 /* Whether connect() may take the 4-tuple over (RFC 6191). */
 bool time_wait_reusable(const struct tcpip *ip, const struct time_wait *tw);
 
@@ -327,6 +330,8 @@ void tcb_keepalive_start(struct tcb *t);
 void listen_arrives(struct tcb *listener, const struct segment *seg, uint32_t iss_above);
 /* SYN-SENT (3.10.7.3). May end t. */
 void syn_sent_arrives(struct tcb *t, const struct segment *seg);
+/* Asks for all options that the configuration allows. */
+void tcb_want_options(struct tcb *t);
 /* The handshake of a passive open is done: offers the connection to the host. False: it was not
  * taken, and t may have ended or stays in SYN-RECEIVED. */
 bool tcb_accept(struct tcb *t);
@@ -365,12 +370,16 @@ struct tcb_send {
     bool retransmit;
 };
 int tcb_send_segment(struct tcb *t, const struct tcb_send *send);
+/* Largest payload of one frame: whole segments up to what the port segments. */
+uint32_t tcb_max_payload(const struct tcb *t);
 /* Bytes of options a data segment carries now. */
 unsigned tcb_options_len(const struct tcb *t);
 int tcb_send_ack(struct tcb *t);
 /* An ACK that asks for one (keepalive, window probe): sequence number SND.UNA - 1. */
 int tcb_send_probe(struct tcb *t);
 void tcb_send_reset(struct tcb *t);
+/* SYN, or SYN-ACK in SYN-RECEIVED. */
+int tcb_send_syn(struct tcb *t);
 /* RFC 5961, 7: at most challenge_rate a second over all connections. */
 void tcb_challenge_ack(struct tcb *t);
 bool tcp_challenge_allowed(struct tcpip *ip);

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Segment text and FIN (RFC 9293, 3.10.7.4, seventh and eighth), and when to acknowledge (3.8.6.3;
+ * RFC 5681, 4.2). */
+#include "sidecar/tcpip/tcp/seq.h"
+#include "sidecar/tcpip/tcp/tcb.h"
+
+#define MIN_RCV_MSS 536U
+
+/* RFC 3168, 6.1.3; RFC 8257, 3.2. */
+static void congestion_seen(struct tcb *t, const struct segment *seg)
+{
+    const bool ce = (seg->packet->tos & IP_ECN_MASK) == IP_ECN_CE;
+
+    if (!(t->flags & TCB_ECN))
+        return;
+    if (ce)
+        t->s.ip->count.tcp_ecn_ce_in++;
+    if (t->cc.ops->dctcp_ecn) {
+        /* what was received before the change is acknowledged with the mark as it was */
+        if (ce != ((t->flags & TCB_ECE) != 0) && t->rcv_nxt != t->last_ack)
+            tcb_send_ack(t);
+        t->flags = ce ? t->flags | TCB_ECE : t->flags & ~(uint32_t)TCB_ECE;
+        return;
+    }
+    if (seg->flags & TCP_CWR)
+        t->flags &= ~(uint32_t)TCB_ECE;
+    if (ce) {
+        t->flags |= TCB_ECE;
+        t->quick_acks = 2;
+    }
+}
+
+static void note_dsack(struct tcb *t, uint32_t start, uint32_t end)
+{
+    t->s.ip->count.tcp_duplicates++;
+    if (!(t->flags & TCB_SACK))
+        return;
+    t->dsack = (struct sack_block){start, end};
+    t->flags |= TCB_DSACK;
+}
+
+/* Cuts the segment to the window. */
+static void trim(struct tcb *t, struct segment *seg)
+{
+    const uint32_t wnd = seq_gt(t->rcv_adv, t->rcv_nxt) ? t->rcv_adv - t->rcv_nxt : 0;
+
+    if (seq_lt(seg->seq, t->rcv_nxt)) {
+        const uint32_t old = t->rcv_nxt - seg->seq;
+        const uint32_t cut = old < seg->len ? old : seg->len;
+
+        if (cut > 0) {
+            note_dsack(t, seg->seq, seg->seq + cut);
+            t->flags |= TCB_ACK_NOW;
+        }
+        seg->seq += old;
+        seg->data += cut;
+        seg->len -= cut;
+    }
+    if (seq_gt(seg->seq + seg->len, t->rcv_nxt + wnd)) {
+        const uint32_t fits = t->rcv_nxt + wnd - seg->seq;
+
+        seg->len = seq_gt(t->rcv_nxt + wnd, seg->seq) ? fits : 0;
+        seg->flags &= (uint8_t)~TCP_FIN;
+        t->s.ip->count.tcp_window_drop++;
+        t->flags |= TCB_ACK_NOW;
+    }
+}
+
+static bool deliver(struct tcb *t, const uint8_t *data, uint32_t len)
+{
+    if (t->s.ip->host->rx_write(t->s.sock, data, len) < 0) {
+        t->s.ip->count.tcp_rx_full_drop++;
+        t->flags |= TCB_ACK_NOW;
+        return false;
+    }
+    t->rcv_nxt += len;
+    t->bytes_received += len;
+    return true;
+}
+
+static void deliver_reassembled(struct tcb *t)
+{
+    struct reassembly_store *store = &tcp_of(t)->store;
+    const uint8_t *data;
+    uint32_t len;
+
+    t->flags &= ~(uint32_t)TCB_RX_STALLED;
+    while (t->ooo != NULL && reassembly_front(store, &t->ooo, t->rcv_nxt, &data, &len)) {
+        if (!deliver(t, data, len)) {
+            t->flags |= TCB_RX_STALLED;
+            return;
+        }
+    }
+}
+
+static void out_of_order(struct tcb *t, const struct segment *seg)
+{
+    struct reassembly_store *store = &tcp_of(t)->store;
+    const uint32_t max_blocks = 2 * (t->rcv_limit / (REASSEMBLY_BLOCK / 2)) + 16;
+    struct sack_block held;
+    bool full;
+
+    if (reassembly_covers(t->ooo, seg->seq, seg->seq + seg->len, &held))
+        note_dsack(t, seg->seq, seg->seq + seg->len);
+    reassembly_insert(store, &t->ooo, seg->seq, seg->data, seg->len, max_blocks, &full);
+    t->s.ip->count.tcp_ooo_queued++;
+    if (full)
+        t->s.ip->count.tcp_ooo_limit++;
+    t->flags |= TCB_ACK_NOW;
+    if (t->quick_acks < 4)
+        t->quick_acks = 4;
+}
+
+/* At most two full segments wait for an ACK (MUST-59), and none for long. */
+static void schedule_ack(struct tcb *t)
+{
+    const uint32_t waiting = t->rcv_nxt - t->last_ack;
+
+    if ((t->flags & TCB_ACK_NOW) || waiting >= 2 * t->rcv_mss || t->ooo != NULL ||
+        (t->quick_acks > 0 && !(t->flags & TCB_PINGPONG))) {
+        t->flags |= TCB_ACK_NOW;
+        tcb_schedule(t);
+    } else if (t->deadline[TIMER_DELACK] == 0 && waiting > 0) {
+        tcb_timer_set(t, TIMER_DELACK, t->s.ip->now + t->s.ip->config.delayed_ack_ms * MS_NS);
+    }
+}
+
+static void measure(struct tcb *t, const struct segment *seg)
+{
+    const uint32_t size = seg->packet->gso_size != 0 ? seg->packet->gso_size : seg->len;
+    const uint32_t most = t->flow.mtu;
+
+    t->data_segs_in++;
+    if (size > t->rcv_mss)
+        t->rcv_mss = size < most ? size : most;
+    if (t->rcv_mss < MIN_RCV_MSS)
+        t->rcv_mss = MIN_RCV_MSS;
+}
+
+/* The peer's FIN is in turn. May end t. */
+static void fin_arrives(struct tcb *t)
+{
+    t->rcv_nxt++;
+    t->flags |= TCB_ACK_NOW;
+    if (!(t->flags & (TCB_EOF_TOLD | TCB_CLOSED_BY_HOST))) {
+        t->flags |= TCB_EOF_TOLD;
+        t->s.ip->host->eof(t->s.sock);
+    }
+    tcb_schedule(t);
+    switch (t->ep.state) {
+    case TCPS_ESTABLISHED:
+        tcb_set_state(t, TCPS_CLOSE_WAIT);
+        break;
+    case TCPS_FIN_WAIT_1:
+        tcb_set_state(t, TCPS_CLOSING);
+        break;
+    case TCPS_FIN_WAIT_2:
+        tcb_time_wait(t);
+        break;
+    default:
+        break;
+    }
+}
+
+static bool takes_text(const struct tcb *t)
+{
+    return t->ep.state == TCPS_ESTABLISHED || t->ep.state == TCPS_FIN_WAIT_1 ||
+           t->ep.state == TCPS_FIN_WAIT_2;
+}
+
+/* FIN once everything before it is there. May end t. */
+static void check_fin(struct tcb *t)
+{
+    if ((t->flags & TCB_FIN_RECEIVED) && t->rcv_nxt == t->rcv_fin && takes_text(t))
+        fin_arrives(t);
+}
+
+void tcb_text(struct tcb *t, const struct segment *arrived)
+{
+    struct segment seg = *arrived;
+
+    if (!takes_text(t)) {
+        t->s.ip->count.tcp_state_drop++;
+        t->flags |= TCB_ACK_NOW; /* a FIN sent again */
+        tcb_schedule(t);
+        return;
+    }
+    if ((t->flags & TCB_CLOSED_BY_HOST) && seq_gt(seg.seq + seg.len, t->rcv_nxt)) {
+        /* nobody reads it any more (RFC 9293, 3.6.1; RFC 2525, 2.17) */
+        t->s.ip->count.tcp_after_close_drop++;
+        tcb_send_reset(t);
+        tcb_end(t, 0);
+        return;
+    }
+    congestion_seen(t, &seg);
+    measure(t, &seg);
+    trim(t, &seg);
+    if (seg.flags & TCP_FIN) {
+        t->rcv_fin = seg.seq + seg.len;
+        t->flags |= TCB_FIN_RECEIVED;
+    }
+    if (seg.len > 0 && seg.seq == t->rcv_nxt && !(t->flags & TCB_RX_STALLED)) {
+        if (deliver(t, seg.data, seg.len) && t->ooo != NULL)
+            deliver_reassembled(t);
+    } else if (seg.len > 0) {
+        out_of_order(t, &seg);
+    }
+    tcb_autotune(t);
+    schedule_ack(t);
+    if (t->flags & TCB_ACK_NOW)
+        tcb_schedule(t);
+    check_fin(t);
+}
+
+void tcb_deliver_held(struct tcb *t)
+{
+    if (!(t->flags & TCB_RX_STALLED))
+        return;
+    deliver_reassembled(t);
+    t->flags |= TCB_ACK_NOW;
+    tcb_schedule(t);
+    check_fin(t);
+}
