@@ -152,7 +152,7 @@ int tcb_setsockopt(struct tcpip_socket *s, int level, int name, const void *valu
 {
     struct tcb *t = tcb_of(s);
 
-    if (level == SOL_TCP)
+    if (level == IPPROTO_TCP)
         return set_tcp(t, name, value, len);
     if (level == SOL_SOCKET)
         return set_socket(t, name, value, len);
@@ -229,7 +229,7 @@ int tcb_getsockopt(struct tcpip_socket *s, int level, int name, void *value, uin
 {
     struct tcb *t = tcb_of(s);
 
-    if (level == SOL_TCP)
+    if (level == IPPROTO_TCP)
         return get_tcp(t, name, value, len);
     if ((level == SOL_IP && name == IP_MTU) || (level == SOL_IPV6 && name == IPV6_MTU))
         return get_ip_mtu(t, value, len);
