@@ -246,7 +246,7 @@ static void take_cookie(struct tcb *l, const struct segment *seg)
     syn.options.sack_permitted = kept.sack;
     syn.options.wscale = kept.wscale;
     t->flags |= TCB_COOKIE | (kept.ecn ? TCB_ECN : 0U);
-    t->iss = t->snd_una = cookie;
+    t->iss = t->snd_una = t->snd_sml = cookie;
     t->snd_nxt = seg->ack;
     sb_init(&t->sb, cookie);
     take_syn(t, &syn);
@@ -288,7 +288,7 @@ void listen_arrives(struct tcb *l, const struct segment *seg, uint32_t iss_above
     if (t == NULL)
         return;
     if (iss_above != 0 && seq_lt(t->iss, iss_above)) {
-        t->iss = t->snd_una = t->snd_nxt = iss_above;
+        t->iss = t->snd_una = t->snd_nxt = t->snd_sml = iss_above;
         sb_init(&t->sb, t->iss);
     }
     if (asks_ecn(ip, seg))

@@ -101,7 +101,7 @@ void tcb_set_tuple(struct tcb *t, const struct ip_addr *local, uint16_t local_po
     t->ep.remote_port = remote_port;
     t->iss = isn_make(hash, ip->now);
     t->ts_offset = ts_offset(hash);
-    t->snd_una = t->snd_nxt = t->iss;
+    t->snd_una = t->snd_nxt = t->snd_sml = t->iss;
     t->flow.src = *local;
     t->flow.dst = *remote;
     t->flow.proto = IPPROTO_TCP;

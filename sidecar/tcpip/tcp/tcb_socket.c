@@ -212,7 +212,7 @@ static int socket_connect(struct tcpip_socket *s, const struct ip_addr *peer, ui
         t->flags |= TCB_ECN;
     tcb_set_tuple(t, &flow.src, local_port, peer, port);
     if (iss_above != 0 && seq_lt(t->iss, iss_above)) {
-        t->iss = t->snd_una = t->snd_nxt = iss_above;
+        t->iss = t->snd_una = t->snd_nxt = t->snd_sml = iss_above;
         sb_init(&t->sb, t->iss);
     }
     flow.flow_label = t->flow.flow_label;
