@@ -72,9 +72,12 @@ static int read_link(struct packet_port *p)
 static bool kernel_has_uso(void)
 {
     struct utsname u;
-    unsigned major, minor;
-    return uname(&u) == 0 && sscanf(u.release, "%u.%u", &major, &minor) == 2 &&
-           (major > 6 || (major == 6 && minor >= 2));
+    if (uname(&u))
+        return false;
+    char *end;
+    unsigned long major = strtoul(u.release, &end, 10);
+    unsigned long minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+    return major > 6 || (major == 6 && minor >= 2);
 }
 
 static void set_buffer(int fd, int force, int plain)

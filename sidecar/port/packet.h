@@ -30,7 +30,7 @@
 
 #define PACKET_RING_BYTES (4U << 20)
 #define PACKET_BLOCK      (128U << 10)
-#define PACKET_BIG_COUNT  8                 /* merged frames given out at once */
+#define PACKET_BIG_COUNT  8UL               /* merged frames given out at once */
 #define PACKET_BIG_BYTES  (64 * 1024 + 256) /* one merged frame */
 #define PACKET_TX_BATCH   64
 #define PACKET_TX_SMALL   2048 /* frames up to this many bytes are batched */

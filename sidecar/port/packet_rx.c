@@ -127,7 +127,7 @@ static bool slot_frame(struct packet_port *p, const uint8_t *slot, uint32_t stat
                        struct dmm_frame *frame)
 {
     const struct tpacket2_hdr *h = (const void *)slot;
-    struct virtio_net_hdr vnet;
+    struct virtio_net_hdr vnet = {0};
     frame->len = h->tp_len;
     if (status & TP_STATUS_COPY) {
         if (big_frame(p, h->tp_len, frame, &vnet)) {
