@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Multicast membership on the wire: IGMPv3 and v2 (RFC 3376, 2236), MLDv2 and v1 (RFC 3810, 2710).
  */
-#include "sidecar/tcpip/net/net.h"
+#include "sidecar/tcpip/net/member.h"
 
 #include "sidecar/tcpip/net/checksum.h"
 #include "sidecar/tcpip/net/ip4_header.h"
+#include "sidecar/tcpip/net/net.h"
 #include "sidecar/tcpip/net/wire.h"
 
 enum {
@@ -182,4 +183,49 @@ void net_mld_input(struct net *net, struct net_rx *rx)
     uint64_t ms = old ? code : exponential((uint32_t)code, 12);
     net_group_query(&port->groups, false, &group, old, ms * 1000000u, net_random32(net),
                     net->ip->now);
+}
+
+int net_member_port(const struct tcpip *ip, const struct ip_addr *group, uint32_t ifindex,
+                    const struct ip_addr *iface)
+{
+    struct net *net = ip->net;
+    if (ifindex)
+        return ifindex <= net->n_ports ? (int)ifindex - 1 : -1;
+    if (!ip_addr_is_any(iface)) {
+        const struct net_port *port = net_address_port(net, iface, -1);
+        return port ? port->index : -1;
+    }
+    if (!group)
+        return -1;
+    const struct net_route *r = net_route_find(&net->routes, group, -1, false);
+    if (r)
+        return r->port;
+    for (unsigned i = 0; i < net->n_ports; i++)
+        if (net->ports[i].up)
+            return (int)i;
+    return -1;
+}
+
+int net_member_join(struct tcpip *ip, const struct ip_addr *group, unsigned port)
+{
+    struct net_port *p = net_port_of(ip->net, port);
+    int rc = net_group_join(&p->groups, group, ip->now);
+    net_rearm(ip->net);
+    return rc;
+}
+
+void net_member_leave(struct tcpip *ip, const struct ip_addr *group, unsigned port)
+{
+    struct net_port *p = net_port_of(ip->net, port);
+    net_group_leave(&p->groups, group, ip->now);
+    net_rearm(ip->net);
+}
+
+uint32_t net_member_address(const struct tcpip *ip, unsigned bound_port)
+{
+    const struct net_port *p = bound_port ? net_port_of(ip->net, bound_port - 1) : NULL;
+    for (unsigned k = 0; p && k < p->addresses.n; k++)
+        if (ip_addr_is_v4(&p->addresses.list[k].addr))
+            return p->addresses.list[k].addr.w[3];
+    return 0;
 }
