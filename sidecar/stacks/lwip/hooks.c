@@ -121,13 +121,18 @@ static err_t hook_ip6_frag(struct pbuf *p, struct netif *netif, const ip6_addr_t
 
 static err_t hook_split_unsent(struct tcp_pcb *pcb, u16_t split)
 {
-    if (!split)
-        return ERR_OK; /* a window of exactly 64 KB, cut to 16 bits by lwIP: all fits */
+    struct tcp_seg *head = pcb->unsent;
+    if (!split || !head || head->len <= split)
+        return ERR_OK; /* 0: a window of exactly 64 KB, cut to 16 bits by lwIP; all fits */
     /* lwIP asserts that it splits below its MSS, which our segments exceed. */
     u16_t mss = pcb->mss;
     pcb->mss = LWIP_MAX(mss, split);
     err_t err = lw.tcp_split_unsent_seg(pcb, split);
     pcb->mss = mss;
+    /* It gives the rest a FIN and PSH, but forgets to take them from the head: the stream would end
+     * in its middle. */
+    if (err == ERR_OK)
+        TCPH_UNSET_FLAG(head->tcphdr, TCP_FIN | TCP_PSH);
     return err;
 }
 

@@ -107,6 +107,7 @@ static void destroy(void *arg)
 static void input(void *arg, unsigned port, const struct dmm_frame *frames, unsigned n)
 {
     struct lw_stack *stack = arg;
+    lw_ports_start(stack);
     for (unsigned i = 0; i < n; i++)
         lw_input(&stack->ports[port], &frames[i]);
 }
@@ -202,11 +203,7 @@ static unsigned poll(void *arg)
 {
     struct lw_stack *stack = arg;
     unsigned done = 0;
-    if (!stack->started) {
-        stack->started = true;
-        lw_ports_bring_up(stack);
-        done++;
-    }
+    lw_ports_start(stack);
     done += run_timers(stack, stack->host->now(stack->host));
     if (stack->loop_pending) {
         /* One round per turn: what it causes is the next turn's. */

@@ -73,7 +73,7 @@ struct lw_stack {
     struct raw_pcb *icmp, *icmp6;
     uint64_t next_tcp, next_second, next_group; /* timers, ns */
     uint8_t isn_key[16];
-    bool started;      /* the first poll() has been */
+    bool started;      /* the ports are up */
     bool silent;       /* being destroyed: nothing may be sent */
     bool loop_pending; /* packets to our own addresses wait in a netif's loop queue */
     uint8_t *scratch;  /* 64 KB, to make a chain of buffers contiguous */
@@ -158,6 +158,7 @@ int lw_errno(err_t err); /* a positive errno */
 /* netif.c */
 int lw_ports_create(struct lw_stack *stack, char *err, size_t errlen);
 void lw_ports_destroy(struct lw_stack *stack);
+void lw_ports_start(struct lw_stack *stack);    /* at the first op after create */
 void lw_ports_bring_up(struct lw_stack *stack); /* and down, as their links are */
 void lw_port_refresh(struct lw_port *port);     /* MTU and offloads, again */
 /* The port towards `ip`, NULL without a route. */

@@ -191,7 +191,7 @@ static void add_addresses6(struct lw_port *port, const struct dmm_port_info *inf
 }
 
 /* lwIP announces its addresses (gratuitous ARP, MLD) when a netif comes up, but nothing may be sent
- * during create. So the first poll() calls this. */
+ * during create. So the first op that follows calls this. */
 static void bring_up(struct lw_port *port)
 {
     const struct dmm_host *host = port->stack->host;
@@ -205,6 +205,14 @@ static void bring_up(struct lw_port *port)
     else if (!info->up && netif_is_link_up(&port->netif))
         lw.netif_set_link_down(&port->netif);
     port->netif.rs_count = 0;
+}
+
+void lw_ports_start(struct lw_stack *stack)
+{
+    if (stack->started)
+        return;
+    stack->started = true;
+    lw_ports_bring_up(stack);
 }
 
 void lw_ports_bring_up(struct lw_stack *stack)

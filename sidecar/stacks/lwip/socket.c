@@ -66,6 +66,7 @@ int lw_open(void *stack, struct dmm_sock *sock, const struct dmm_open *open, voi
         return -ESOCKTNOSUPPORT;
     if (open->protocol && open->protocol != (stream ? IPPROTO_TCP : IPPROTO_UDP))
         return -EPROTONOSUPPORT;
+    lw_ports_start(stack);
     struct lw_sock *s = lw_sock_new(stack, sock);
     if (!s)
         return -ENOMEM;

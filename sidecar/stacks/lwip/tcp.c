@@ -18,6 +18,7 @@ static void error_cb(void *arg, err_t err)
     bool connecting = s->state == LW_CONNECTING;
     s->tcp = NULL; /* lwIP has freed it */
     s->state = LW_DEAD;
+    lw_held_free(&s->held);
     if (err == ERR_RST)
         stats->resets++;
     else if (err == ERR_ABRT)
