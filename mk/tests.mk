@@ -40,10 +40,18 @@ UNIT      ?= */*
 UNIT_BINS  = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/$(UNIT:_test=)_test.c))
 helpers    = $(filter-out %_test.c,$(wildcard tests/unit/$(1)/*.c))
 
+# Stacks for tests, loaded as an operator's: tests/plugins/NAME.c becomes BUILD/tests/NAME.so.
+PLUGINS = $(patsubst tests/plugins/%.c,$(BUILD)/tests/%.so,$(wildcard tests/plugins/*.c))
+$(PLUGINS): $(BUILD)/tests/%.so: $(BUILD)/obj/tests/plugins/%.o
+	$(link) -shared $^ $(LDFLAGS)
+
+# What an area's tests run, besides what they are linked with.
+RUNS_sidecar = $(BUILD)/dmm-stackd $(PLUGINS)
+
 define unit_area
 $$(patsubst %.c,$$(BUILD)/%,$$(wildcard tests/unit/$(1)/*_test.c)): \
-$$(BUILD)/%: $$(BUILD)/obj/%.o $$(call objs,$$(call helpers,$(1))) $$(LIBS_$(1))
-	$$(link) $$^ $$(LDFLAGS) $$(SYS_$(1)) -lcmocka
+$$(BUILD)/%: $$(BUILD)/obj/%.o $$(call objs,$$(call helpers,$(1))) $$(LIBS_$(1)) | $$(RUNS_$(1))
+	$$(link) $$(filter %.o %.a,$$^) $$(LDFLAGS) $$(SYS_$(1)) -lcmocka
 endef
 $(foreach area,$(AREAS),$(eval $(call unit_area,$(area))))
 
