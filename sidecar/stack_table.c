@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sidecar/stack_table.h"
 
+#include "sidecar/stacks/built_in.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
@@ -8,7 +10,7 @@
 
 /* Every built-in stack: one line each. */
 static const struct dmm_stack_ops *const built_in[] = {
-    NULL,
+    &dmm_stack_lwip_ops,
 };
 
 static int check(const struct dmm_stack_ops *ops, const char *name, struct dmm_err *err)
@@ -76,8 +78,6 @@ const struct dmm_stack_ops *dmm_stack_find(const struct dmm_stack_instance_confi
     }
     char known[128] = "plugin";
     for (size_t i = 0; i < sizeof(built_in) / sizeof(built_in[0]); i++) {
-        if (!built_in[i])
-            continue;
         if (!strcmp(built_in[i]->type, config->type))
             ops = built_in[i];
         size_t used = strlen(known);

@@ -7,6 +7,7 @@
  * is something for it: TCP while connections exist, IGMP and MLD while a report is due.
  */
 #include "common/log.h"
+#include "sidecar/stacks/built_in.h"
 #include "sidecar/stacks/lwip/lw.h"
 
 #include <errno.h>

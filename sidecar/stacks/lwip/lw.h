@@ -134,8 +134,6 @@ struct lw_sock {
     } memberships[LW_MEMBERSHIPS];
 };
 
-extern const struct dmm_stack_ops dmm_stack_lwip_ops;
-
 /* config.c: fills `config` from JSON text. 0, or a negative errno with a message naming the key. */
 int lw_config_parse(struct lw_config *config, const char *text, char *err, size_t errlen);
 
