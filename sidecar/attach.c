@@ -25,6 +25,7 @@ struct connection {
     struct dmm_client *client; /* NULL before ATTACH */
     uint32_t process;
     struct ucred peer;
+    bool said_refused; /* the first refusal is logged as a warning, others for who asks */
 };
 
 struct attached {
@@ -505,10 +506,12 @@ static bool handle_request(struct connection *connection, const struct dmm_reque
     response.n_fds = rc < 0 ? 0 : (uint32_t)gift.n;
     if (rc < 0)
         snprintf(response.text, sizeof(response.text), "%.127s", work.err.text);
-    if (rc < 0)
-        dmm_log(DMM_LOG_WARN, "a request of uid %u, process %u/%.15s is refused: %s",
-                connection->peer.uid, garbage ? 0 : request->pid, garbage ? "" : request->comm,
-                work.err.text);
+    if (rc < 0) {
+        dmm_log(connection->said_refused ? DMM_LOG_DEBUG : DMM_LOG_WARN,
+                "a request of uid %u, process %u/%.15s is refused: %s", connection->peer.uid,
+                garbage ? 0 : request->pid, garbage ? "" : request->comm, work.err.text);
+        connection->said_refused = true;
+    }
     struct gift none = {.n = 0};
     bool sent = respond(connection, &response, rc < 0 ? &none : &gift);
     for (int i = 0; i < gift.n; i++)

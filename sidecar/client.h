@@ -74,7 +74,8 @@ struct dmm_client {
     char violation[160]; /* "" none */
     struct dmm_client *doomed_next;
 
-    uint32_t n_processes, n_channels, n_waitsets, n_sockets;
+    uint32_t n_processes, n_channels, n_sockets;
+    uint32_t waitsets_top; /* no waitset from here on was ever used */
     struct dmm_process *processes;
     struct dmm_channel_private *channels;
     struct dmm_waitset_private *waitsets;

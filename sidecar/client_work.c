@@ -96,11 +96,10 @@ void dmm_client_end(struct dmm_client *client)
         if (client->sockets[i] && !(client->sockets[i]->flags & DMM_SOCK_CLOSED))
             dmm_sock_close(client->sockets[i], true);
     /* The doorbells' ends tell whoever sleeps on them. */
-    for (uint32_t i = 0; i < DMM_CLIENT_WAITSETS && client->n_waitsets; i++)
+    for (uint32_t i = 0; i < client->waitsets_top; i++)
         if (client->waitsets[i].used) {
             close(client->waitsets[i].fd);
             client->waitsets[i].used = false;
-            client->n_waitsets--;
         }
     client->n_channels = 0;
     client->worker->stats.clients_ended++;

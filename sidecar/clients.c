@@ -91,11 +91,9 @@ void dmm_client_delete(struct dmm_client *client)
 {
     if (!client)
         return;
-    for (uint32_t i = 0; client->waitsets && i < DMM_CLIENT_WAITSETS && client->n_waitsets; i++)
-        if (client->waitsets[i].used) {
+    for (uint32_t i = 0; i < client->waitsets_top; i++)
+        if (client->waitsets[i].used)
             close(client->waitsets[i].fd);
-            client->n_waitsets--;
-        }
     if (client->region)
         munmap(client->region, client->layout.size);
     if (client->memfd >= 0)
@@ -228,7 +226,6 @@ static void drop_waitset(struct dmm_client *client, uint32_t waitset)
     close(mine->fd);
     mine->fd = -1;
     mine->used = false;
-    client->n_waitsets--;
 }
 
 void dmm_client_remove_process(struct dmm_client *client, uint32_t process)
@@ -244,7 +241,7 @@ void dmm_client_remove_process(struct dmm_client *client, uint32_t process)
         if (dmm_sock_held(sock, process))
             dmm_sock_let_go(sock, process, false);
     }
-    for (uint32_t i = 0; i < DMM_CLIENT_WAITSETS; i++)
+    for (uint32_t i = 0; i < client->waitsets_top; i++)
         if (client->waitsets[i].used && client->waitsets[i].process == process)
             drop_waitset(client, i);
     client->processes[process].used = false;
@@ -278,7 +275,8 @@ int dmm_client_add_waitset(struct dmm_client *client, uint32_t process, int fd, 
         mine->used = true;
         mine->process = (uint16_t)process;
         mine->fd = fd;
-        client->n_waitsets++;
+        if (i >= client->waitsets_top)
+            client->waitsets_top = i + 1;
         return (int)i;
     }
     return dmm_err_set(err, EAGAIN,

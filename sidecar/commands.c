@@ -184,6 +184,7 @@ static int32_t do_grow(struct context *c)
     if (!dmm_sock_tx_refresh(c->sock))
         return 0;
     dmm_sock_tx_offer(c->sock, c->command->value);
+    c->sock->flags |= DMM_SOCK_ROOM;
     dmm_sock_news(c->sock, 0);
     return 0;
 }
@@ -211,6 +212,14 @@ static int32_t do_shutdown(struct context *c)
     uint32_t how = c->command->value;
     if (how > SHUT_RDWR || !ops_of(c)->shutdown || !dmm_sock_tx_refresh(sock))
         return 0;
+    if (sock->kind == DMM_SOCK_LISTENER) {
+        /* As Linux: no more connections, and whoever waits in accept() is woken. */
+        if (how != SHUT_WR) {
+            dmm_sock_queue_drop(sock);
+            dmm_sock_dead(sock, 0);
+        }
+        return 0;
+    }
     if (how != SHUT_WR)
         sock->flags |= DMM_SOCK_SHUT_RD;
     if (how != SHUT_RD)

@@ -82,6 +82,8 @@ uint64_t dmm_heap_alloc(struct dmm_heap *heap, uint64_t bytes, uint32_t *size)
 {
     unsigned want = order_for(bytes);
     unsigned order = want;
+    if (want > DMM_HEAP_MAX_ORDER - DMM_HEAP_MIN_ORDER)
+        return DMM_HEAP_NONE;
     while (order < DMM_HEAP_ORDERS && heap->free[order] == NONE)
         order++;
     if (order >= DMM_HEAP_ORDERS)

@@ -18,7 +18,7 @@
 
 #define DMM_HEAP_MIN_ORDER 11 /* 2 KiB */
 #define DMM_HEAP_MAX_ORDER 24 /* 16 MiB */
-#define DMM_HEAP_ORDERS    (DMM_HEAP_MAX_ORDER - DMM_HEAP_MIN_ORDER + 1)
+#define DMM_HEAP_ORDERS    30 /* of free blocks: up to 1 TiB, so a fresh heap is a few of them */
 #define DMM_HEAP_NONE      UINT64_MAX
 
 struct dmm_heap {

@@ -452,7 +452,8 @@ void dmm_pod_changed(struct dmm_source *source, uint32_t events)
 void dmm_pod_free(struct dmm_control *control)
 {
     for (unsigned i = 1; i < control->n_instances; i++)
-        if (control->instances[i].up)
+        /* A stack is destroyed without sockets only; what lingers ends with the process. */
+        if (control->instances[i].up && !control->instances[i].n_sockets)
             control->instances[i].ops->destroy(control->instances[i].stack);
     for (unsigned i = 0; i < control->n_ports; i++)
         if (control->ports[i].port)

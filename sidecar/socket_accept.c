@@ -21,6 +21,8 @@ uint32_t dmm_sock_accept_space(const struct dmm_sock *const_listener)
     if (listener->flags & DMM_SOCK_CLOSED || listener->client->violation[0] ||
         !dmm_sock_rx_refresh(listener))
         return 0;
+    if (listener->state & DMM_SS_DEAD)
+        return 1; /* for accepted() to refuse */
     uint32_t queued = (listener->rx_tail - listener->rx_head) / ENTRY;
     if (queued >= listener->backlog) {
         listener->flags |= DMM_SOCK_ACCEPT_FULL;
@@ -49,7 +51,8 @@ static void enqueue(struct dmm_sock *listener, struct dmm_sock *sock)
 int dmm_sock_accepted(struct dmm_sock *listener, void *ssock, const struct dmm_addr *local,
                       const struct dmm_addr *peer, struct dmm_sock **out)
 {
-    if (listener->flags & DMM_SOCK_CLOSED || listener->client->violation[0])
+    if (listener->flags & DMM_SOCK_CLOSED || listener->state & DMM_SS_DEAD ||
+        listener->client->violation[0])
         return -ECONNABORTED;
     if (!dmm_sock_accept_space(listener))
         return -ENOBUFS;

@@ -47,8 +47,10 @@ bool dmm_sock_tx_refresh(struct dmm_sock *sock)
 
 void dmm_sock_tx_offer(struct dmm_sock *sock, uint32_t bytes)
 {
-    if (bytes > sock->tx_limit)
-        bytes = sock->tx_limit;
+    /* A datagram must fit in whole, whatever SO_SNDBUF says. */
+    uint32_t limit = sock->kind == DMM_SOCK_DATAGRAM ? sock->client->limits.tx_max : sock->tx_limit;
+    if (bytes > limit)
+        bytes = limit;
     if (sock->tx_offer || bytes <= dmm_ring_size(sock->tx_ref))
         return;
     uint32_t size;
@@ -57,8 +59,6 @@ void dmm_sock_tx_offer(struct dmm_sock *sock, uint32_t bytes)
         return;
     sock->tx_offer = at | (uint32_t)__builtin_ctz(size);
     atomic_store_explicit(&sock->shared->tx_offer, sock->tx_offer, memory_order_release);
-    if (sock->tx_ref)
-        sock->flags |= DMM_SOCK_ROOM;
 }
 
 void dmm_sock_tx_grow_if_full(struct dmm_sock *sock)
@@ -66,6 +66,7 @@ void dmm_sock_tx_grow_if_full(struct dmm_sock *sock)
     uint32_t size = dmm_ring_size(sock->tx_ref);
     if (size && sock->tx_tail - sock->tx_head >= size / 2 && size < sock->tx_limit) {
         dmm_sock_tx_offer(sock, size * 4);
+        sock->flags |= DMM_SOCK_ROOM;
         dmm_sock_news(sock, 0);
     }
 }
@@ -125,8 +126,8 @@ bool dmm_sock_tx_wanted(struct dmm_sock *sock)
     if (atomic_load_explicit(&sock->shared->tx_nospace, memory_order_relaxed) != 1)
         return false;
     uint32_t size = dmm_ring_size(sock->tx_ref);
-    /* A larger ring on offer is room too. */
-    if (!sock->tx_offer && size - (sock->tx_tail - sock->tx_head) < size / 3)
+    /* A larger ring on offer is room too; and who has no ring can't wait for room in it. */
+    if (size && !sock->tx_offer && size - (sock->tx_tail - sock->tx_head) < size / 3)
         return false;
     return atomic_exchange_explicit(&sock->shared->tx_nospace, 0, memory_order_seq_cst) == 1;
 }

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sidecar/spin.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static void short_sleeps_open_the_window(void **state)
+{
+    struct dmm_spin spin = {0};
+    (void)state;
+    assert_false(dmm_spin_again(&spin, 100)); /* at first it sleeps */
+    dmm_spin_slept(&spin, DMM_SPIN_MAX / 2);
+    assert_int_equal(spin.window, DMM_SPIN_MIN);
+    assert_true(dmm_spin_again(&spin, 100));
+    for (int i = 0; i < 20; i++)
+        dmm_spin_slept(&spin, DMM_SPIN_MAX / 2);
+    assert_int_equal(spin.window, DMM_SPIN_MAX);
+}
+
+static void the_window_is_spent_and_renewed_by_work(void **state)
+{
+    struct dmm_spin spin = {.window = 10000};
+    int looks = 0;
+    (void)state;
+    while (dmm_spin_again(&spin, 1000))
+        looks++;
+    assert_int_equal(looks, 9);
+    dmm_spin_work(&spin);
+    assert_true(dmm_spin_again(&spin, 1000));
+}
+
+static void long_sleeps_close_it(void **state)
+{
+    struct dmm_spin spin = {.window = DMM_SPIN_MAX};
+    (void)state;
+    for (int i = 0; i < 10; i++)
+        dmm_spin_slept(&spin, DMM_SPIN_MAX * 10);
+    assert_int_equal(spin.window, 0);
+}
+
+static void a_core_that_came_back_late_closes_it_for_a_while(void **state)
+{
+    struct dmm_spin spin = {.window = DMM_SPIN_MAX};
+    (void)state;
+    assert_false(dmm_spin_again(&spin, DMM_SPIN_LATE + 1));
+    dmm_spin_slept(&spin, 100);
+    assert_int_equal(spin.window, 0);
+    for (int i = 0; i < 40; i++)
+        dmm_spin_slept(&spin, 100);
+    assert_int_not_equal(spin.window, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(short_sleeps_open_the_window),
+        cmocka_unit_test(the_window_is_spent_and_renewed_by_work),
+        cmocka_unit_test(long_sleeps_close_it),
+        cmocka_unit_test(a_core_that_came_back_late_closes_it_for_a_while),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
