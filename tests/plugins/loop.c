@@ -9,6 +9,7 @@
 #include "sidecar/stack.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,7 @@ struct loop_socket {
     bool fin_due;  /* after the ring's bytes */
     bool fin_sent; /* the peer has seen eof */
     bool embryo;   /* accepted() was refused; tried again */
+    bool nodelay, reuseaddr, keepalive, broadcast;
 };
 
 struct loop {
@@ -202,16 +204,42 @@ static void loop_close(void *ssock, enum dmm_close how)
     s->fin_due = true;
 }
 
+/* Options that are switches and true here by nature: nothing is ever delayed, idle or shared. */
+static bool *option(struct loop_socket *s, int level, int name)
+{
+    if (level == IPPROTO_TCP)
+        return name == TCP_NODELAY && !s->datagram ? &s->nodelay : NULL;
+    if (level != SOL_SOCKET)
+        return NULL;
+    return name == SO_REUSEADDR   ? &s->reuseaddr
+           : name == SO_KEEPALIVE ? &s->keepalive
+           : name == SO_BROADCAST ? &s->broadcast
+                                  : NULL;
+}
+
 static int loop_setsockopt(void *ssock, int level, int name, const void *value, uint32_t len)
 {
-    (void)ssock, (void)value, (void)len;
-    return level == SOL_SOCKET && name == SO_REUSEADDR ? 0 : -ENOPROTOOPT;
+    int number;
+    bool *it = option(ssock, level, name);
+    if (!it)
+        return -ENOPROTOOPT;
+    if (len < sizeof(number))
+        return -EINVAL;
+    memcpy(&number, value, sizeof(number));
+    *it = number != 0;
+    return 0;
 }
 
 static int loop_getsockopt(void *ssock, int level, int name, void *value, uint32_t *len)
 {
-    (void)ssock, (void)level, (void)name, (void)value, (void)len;
-    return -ENOPROTOOPT;
+    bool *it = option(ssock, level, name);
+    if (!it)
+        return -ENOPROTOOPT;
+    int number = *it;
+    if (*len > sizeof(number))
+        *len = sizeof(number);
+    memcpy(value, &number, *len);
+    return 0;
 }
 
 static void loop_socket_info(void *ssock, struct dmm_socket_info *info)

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "preload/client.h"
+
+#include "preload/calls.h"
+#include "preload/control.h"
+#include "preload/entry.h"
+#include "preload/epoll.h"
+#include "preload/pool.h"
+#include "preload/report.h"
+#include "preload/socket.h"
+#include "preload/waiter.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/un.h>
+
+#define POD_DIR_DEFAULT "/run/dmm/pod"
+#define ATTACH_SOCKET                                                                              \
+    "stackd.sock" /* DMM_ATTACH_SOCKET of common/poddir.h, which needs jansson                     \
+                   */
+
+static struct pool clients = POOL(struct client, 1u << 10);
+
+/* All of the process's own state of attachment. */
+static struct {
+    lock_word lock;                       /* attaching */
+    struct client *_Atomic latest;        /* rel/acq */
+    _Atomic uint32_t epoch;               /* relaxed */
+    _Atomic unsigned char *_Atomic alive; /* a page that fork wipes (MADV_WIPEONFORK) */
+    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+} self;
+
+/* ---- what the surroundings say ---- */
+
+static void pod_file(const char *name, char *path, size_t room)
+{
+    const char *dir = getenv("DMM_POD_DIR");
+    int n = snprintf(path, room, "%s/%s", dir && *dir ? dir : POD_DIR_DEFAULT, name);
+    if (n < 0 || (size_t)n >= room)
+        path[0] = '\0';
+}
+
+const char *client_socket_path(void)
+{
+    return self.path;
+}
+
+bool client_fallback_to_kernel(void)
+{
+    char text[16] = "";
+    const char *word = getenv("DMM_ON_FAILURE");
+    if (!word) {
+        char path[4096];
+        pod_file("on_failure", path, sizeof(path));
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? -1 : REAL(read)(fd, text, sizeof(text) - 1);
+        if (fd >= 0)
+            REAL(close)(fd);
+        text[n > 0 ? n : 0] = '\0';
+        text[strcspn(text, "\n")] = '\0';
+        word = text;
+    }
+    return strcmp(word, "kernel") == 0;
+}
+
+const char *client_comm(char buf[DMM_PROCESS_NAME])
+{
+    if (prctl(PR_GET_NAME, buf) < 0)
+        buf[0] = '\0';
+    buf[DMM_PROCESS_NAME - 1] = '\0';
+    return buf;
+}
+
+uint32_t client_epoch(void)
+{
+    return atomic_load_explicit(&self.epoch, memory_order_relaxed);
+}
+
+struct client *client_latest(void)
+{
+    return atomic_load_explicit(&self.latest, memory_order_acquire);
+}
+
+bool client_alive_here(void)
+{
+    _Atomic unsigned char *alive = atomic_load_explicit(&self.alive, memory_order_relaxed);
+    return !alive || atomic_load_explicit(alive, memory_order_relaxed) == 1;
+}
+
+static void mark_alive_here(void)
+{
+    _Atomic unsigned char *alive = atomic_load_explicit(&self.alive, memory_order_relaxed);
+    if (!alive) {
+        void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (page == MAP_FAILED || madvise(page, 4096, MADV_WIPEONFORK) < 0)
+            return;
+        alive = page;
+    }
+    atomic_store_explicit(alive, 1, memory_order_relaxed);
+    atomic_store_explicit(&self.alive, alive, memory_order_relaxed);
+}
+
+/* ---- attaching ---- */
+
+static void fill_request(struct dmm_request *request, enum dmm_request_op op)
+{
+    memset(request, 0, sizeof(*request));
+    request->version = DMM_PROTO_VERSION;
+    request->op = op;
+    request->pid = (uint32_t)getpid();
+    client_comm(request->comm);
+}
+
+/* Takes over the response's numbers and fds; on failure closes what it has not taken. */
+static int take_process(struct client *client, const struct dmm_response *response)
+{
+    if (response->channel >= client->region->n_channels ||
+        response->waitset >= client->region->n_waitsets)
+        return -EPROTO;
+    client->process = response->process;
+    client->channel = dmm_region_channel(client->region, response->channel);
+    client->spare_waitset = response->waitset;
+    return 0;
+}
+
+static int map_region(struct client *client, const struct dmm_response *response, int fd)
+{
+    if (response->region_size < sizeof(struct dmm_region) || response->region_size > SIZE_MAX / 2)
+        return -EPROTO;
+    client->size = response->region_size;
+    void *map = mmap(NULL, client->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED)
+        return -errno;
+    client->region = map;
+    int r =
+        dmm_region_check(client->region, client->size) ? take_process(client, response) : -EPROTO;
+    if (r < 0)
+        munmap(map, client->size);
+    return r;
+}
+
+/* Owns fds on success only. */
+static int set_up(struct client *client, int control, const struct dmm_response *response,
+                  int fds[DMM_PROTO_FDS])
+{
+    memset(client, 0, sizeof(*client));
+    atomic_store_explicit(&client->anchor, -1, memory_order_relaxed);
+    if (response->n_fds != 3)
+        return -EPROTO;
+    int r = map_region(client, response, fds[0]);
+    if (r < 0)
+        return r;
+    memcpy(client->token, response->token, sizeof(client->token));
+    bool whole = entry_protect(control, &client->control) == 0;
+    whole &= entry_protect(fds[1], &client->worker) == 0;
+    whole &= entry_protect(fds[2], &client->spare_doorbell) == 0;
+    REAL(close)(fds[0]);
+    atomic_store_explicit(&client->have_spare, true, memory_order_relaxed);
+    if (whole)
+        return 0;
+    /* Too few fds are left to live with. The region stays mapped; that happens once. */
+    entry_close_protected(&client->control);
+    entry_close_protected(&client->worker);
+    entry_close_protected(&client->spare_doorbell);
+    return -EMFILE;
+}
+
+static void report_refusal(int error, const struct dmm_response *response)
+{
+    const char *hint = client_fallback_to_kernel() ? "; sockets go to the kernel" : "";
+    if (response->text[0])
+        report(REPORT_REFUSED, "the sidecar at %s refused: %s%s", self.path, response->text, hint);
+    else
+        report(REPORT_ABSENT, "no sidecar at %s: %s%s", self.path, strerror(-error), hint);
+}
+
+/* Under self.lock. */
+static struct client *attach(void)
+{
+    struct dmm_request request;
+    struct dmm_response response = {.text = ""};
+    int fds[DMM_PROTO_FDS] = {-1, -1, -1};
+    struct client *before = client_latest();
+
+    pod_file(ATTACH_SOCKET, self.path, sizeof(self.path));
+    fill_request(&request, DMM_REQ_ATTACH);
+    if (before)
+        memcpy(request.token, before->token, sizeof(request.token));
+    int control = control_connect(self.path);
+    int r = control < 0 ? control : control_call(control, &request, &response, fds);
+    struct client *client = r < 0 ? NULL : pool_take(&clients);
+    if (r == 0) {
+        r = client ? set_up(client, control, &response, fds) : -ENOBUFS;
+        if (r < 0 && r != -EMFILE) {
+            for (int i = 0; i < DMM_PROTO_FDS; i++) {
+                if (fds[i] >= 0)
+                    REAL(close)(fds[i]);
+            }
+        }
+    }
+    if (r < 0) {
+        if (control >= 0 && r != -EMFILE)
+            REAL(close)(control);
+        if (client)
+            pool_give(&clients, client);
+        report_refusal(r, &response);
+        return NULL;
+    }
+    mark_alive_here();
+    report_again();
+    /* Release: the client is whole. */
+    atomic_store_explicit(&self.latest, client, memory_order_release);
+    return client;
+}
+
+struct client *client_attach(void)
+{
+    struct client *client = client_latest();
+    if (client && !client_is_dead(client))
+        return client;
+    sigset_t all, before;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    lock_take(&self.lock, LOCK_PRIVATE);
+    client = client_latest();
+    if (!client || client_is_dead(client))
+        client = attach();
+    lock_drop(&self.lock);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return client;
+}
+
+static int request(struct client *client, enum dmm_request_op op, uint32_t index,
+                   struct dmm_response *response, int fds[DMM_PROTO_FDS])
+{
+    struct dmm_request message;
+    fill_request(&message, op);
+    message.index = index;
+    if (client_is_dead(client) || !client_alive_here())
+        return -ECONNRESET;
+    sigset_t all, before;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    lock_take(&client->control_lock, LOCK_PRIVATE);
+    int r = control_call(client->control, &message, response, fds);
+    lock_drop(&client->control_lock);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (r == -ECONNRESET || r == -EPROTO)
+        client_died(client);
+    return r;
+}
+
+int client_new_waitset(struct client *client, _Atomic int *doorbell)
+{
+    struct dmm_response response;
+    int fds[DMM_PROTO_FDS];
+    if (atomic_exchange_explicit(&client->have_spare, false, memory_order_acq_rel)) {
+        int spare = atomic_load_explicit(&client->spare_doorbell, memory_order_relaxed);
+        int copy = REAL(fcntl)(spare, F_DUPFD_CLOEXEC, 0);
+        entry_close_protected(&client->spare_doorbell);
+        int r = copy < 0 ? -errno : entry_protect(copy, doorbell);
+        return r < 0 ? r : (int)client->spare_waitset;
+    }
+    int r = request(client, DMM_REQ_WAITSET, 0, &response, fds);
+    if (r < 0)
+        return r;
+    if (fds[0] < 0 || response.waitset >= client->region->n_waitsets) {
+        if (fds[0] >= 0)
+            REAL(close)(fds[0]);
+        return -EPROTO;
+    }
+    r = entry_protect(fds[0], doorbell);
+    return r < 0 ? r : (int)response.waitset;
+}
+
+void client_free_waitset(struct client *client, uint32_t waitset)
+{
+    struct dmm_response response;
+    int fds[DMM_PROTO_FDS];
+    request(client, DMM_REQ_WAITSET_FREE, waitset, &response, fds);
+}
+
+/* ---- the end ---- */
+
+static void mark_dead(int fd, struct entry *entry, void *arg)
+{
+    (void)fd;
+    if (entry->kind == ENTRY_SOCKET && entry->client == arg)
+        socket_lost(entry);
+}
+
+void client_died(struct client *client)
+{
+    if (atomic_exchange_explicit(&client->dead, true, memory_order_acq_rel))
+        return;
+    report(REPORT_LOST, "lost the sidecar at %s; its sockets are reset", self.path);
+    entry_each(mark_dead, client);
+    epoll_client_died(client);
+}
+
+void client_look_alive(struct client *client)
+{
+    char byte;
+    if (client_is_dead(client) || !client_alive_here())
+        return;
+    ssize_t n = REAL(recv)(client->control, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+        client_died(client);
+}
+
+/* ---- fork ---- */
+
+void client_fork_prepare(struct client_fork *state, bool share)
+{
+    memset(state, 0, sizeof(*state));
+    lock_take(&self.lock, LOCK_PRIVATE);
+    struct client *client = client_latest();
+    if (!client || client_is_dead(client) || !client_alive_here())
+        return;
+    lock_take(&client->policy_lock, LOCK_PRIVATE);
+    lock_take(&client->control_lock, LOCK_PRIVATE);
+    state->client = client;
+    if (!share)
+        return;
+    struct dmm_request request;
+    fill_request(&request, DMM_REQ_FORK);
+    int r = control_call(client->control, &request, &state->response, state->fds);
+    if (r < 0)
+        report(REPORT_FORK, "fork: the child gets no stack sockets: %s",
+               state->response.text[0] ? state->response.text : strerror(-r));
+    if (r < 0)
+        state->response.n_fds = 0;
+}
+
+static void fork_done(struct client_fork *state)
+{
+    if (state->client) {
+        lock_drop(&state->client->control_lock);
+        lock_drop(&state->client->policy_lock);
+    }
+    lock_drop(&self.lock);
+}
+
+void client_fork_parent(struct client_fork *state)
+{
+    for (uint32_t i = 0; state->client && i < state->response.n_fds; i++)
+        REAL(close)(state->fds[i]);
+    fork_done(state);
+}
+
+/* The parent's control connection and doorbells must not live on in the child: their ends tell. */
+static void close_parents(int fd, struct entry *entry, void *arg)
+{
+    const struct client *client = arg;
+    (void)fd;
+    if (entry->kind == ENTRY_INTERNAL && (!client || entry->where != &client->worker))
+        entry_close_protected(entry->where);
+}
+
+static void lose(int fd, struct entry *entry, void *arg)
+{
+    (void)fd;
+    (void)arg;
+    if (entry->kind == ENTRY_SOCKET)
+        socket_disown(entry);
+}
+
+void client_fork_child(struct client_fork *state)
+{
+    struct client *client = state->client;
+    bool joined = client && state->response.n_fds == 2;
+    atomic_fetch_add_explicit(&self.epoch, 1, memory_order_relaxed);
+    entry_each(close_parents, joined ? client : NULL);
+    if (joined)
+        joined = take_process(client, &state->response) == 0;
+    if (joined) {
+        joined = entry_protect(state->fds[0], &client->control) == 0;
+        joined &= entry_protect(state->fds[1], &client->spare_doorbell) == 0;
+        atomic_store_explicit(&client->have_spare, joined, memory_order_relaxed);
+        mark_alive_here();
+    }
+    if (!joined) {
+        /* Nothing of the parent's may be touched. The child may attach for itself. */
+        entry_each(lose, NULL);
+        atomic_store_explicit(&self.latest, NULL, memory_order_relaxed);
+    }
+    fork_done(state);
+}
+
+/* ---- placeholders ---- */
+
+/* An unconnected UNIX socket: fstat says socket, and reads and writes past the shim fail. Its name
+ * lets it be recognised. */
+static int make_anchor(struct client *client)
+{
+    static const char hex[] = "0123456789abcdef";
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    char token[2 * sizeof(client->token) + 1] = "";
+    for (size_t i = 0; i < sizeof(client->token); i++) {
+        token[2 * i] = hex[client->token[i] >> 4];
+        token[2 * i + 1] = hex[client->token[i] & 15];
+    }
+    int n =
+        snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "dmm/%s/%u", token, client->process);
+    int fd = REAL(socket)(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    /* The name may still be that of placeholders which outlived an exec: then go without. */
+    REAL(bind)
+    (fd, (struct sockaddr *)&name,
+     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n));
+    return entry_protect(fd, &client->anchor);
+}
+
+int client_placeholder(struct client *client, bool cloexec)
+{
+    if (atomic_load_explicit(&client->anchor, memory_order_relaxed) < 0) {
+        lock_take(&self.lock, LOCK_PRIVATE);
+        int r = client->anchor < 0 ? make_anchor(client) : 0;
+        lock_drop(&self.lock);
+        if (r < 0)
+            return r;
+    }
+    int fd = REAL(fcntl)(client->anchor, cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+    return fd < 0 ? -errno : fd;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client: this process's attachment to the sidecar: region, control connection, channel.
+ *
+ * Invariants
+ *   - A process attaches at its first AF_INET or AF_INET6 socket, not before, and again after the
+ *     sidecar has gone and come back. At most one client is current; the ones before it are dead.
+ *     A client is never unmapped: sockets of it may still be looked at.
+ *   - When the sidecar goes, the first thread to notice (end of file on a doorbell or on the
+ * control connection) marks the client dead, and all its sockets in the region with ECONNRESET,
+ * once.
+ *   - A forked child that our fork() made is a process of the same client (client_fork_*). One made
+ *     behind our back (clone, vfork) finds `alive` wiped: it then sends nothing, so that parent and
+ *     child never write to one channel.
+ *
+ * Any thread, unless said otherwise.
+ */
+#ifndef DMM_PRELOAD_CLIENT_H
+#define DMM_PRELOAD_CLIENT_H
+
+#include "common/proto.h"
+#include "common/region.h"
+#include "preload/lock.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct client {
+    struct dmm_region *region;
+    uint64_t size;
+    /* Protected fds; relaxed, all. */
+    _Atomic int control; /* SOCK_SEQPACKET */
+    _Atomic int worker;  /* eventfd that wakes the worker */
+    _Atomic int anchor;  /* what placeholders are dups of; -1 until the first */
+    uint32_t process;
+    struct dmm_channel *channel;
+    uint8_t token[16];
+    _Atomic bool dead;        /* rel/acq */
+    _Atomic uint32_t seq;     /* relaxed RMW: of sync commands */
+    lock_word control_lock;   /* one request at a time */
+    lock_word policy_lock;    /* policy, policy_generation */
+    struct dmm_policy policy; /* this process's copy */
+    uint32_t policy_generation;
+    bool have_policy;
+    /* The waitset that ATTACH or FORK brought, for the first thread that asks. */
+    _Atomic bool have_spare; /* rel/acq */
+    _Atomic int spare_doorbell;
+    uint32_t spare_waitset;
+};
+
+/* The current client if it lives, attaching if there is none; NULL: no sidecar (reported once). */
+struct client *client_attach(void);
+/* The latest client, dead or alive, or NULL. Never attaches. */
+struct client *client_latest(void);
+/* +1 in each forked child: what an older number belongs to is the parent's. */
+uint32_t client_epoch(void);
+/* False in a child that was made behind our back. */
+bool client_alive_here(void);
+static inline bool client_is_dead(const struct client *client)
+{
+    return atomic_load_explicit(&client->dead, memory_order_acquire);
+}
+
+/* The sidecar is gone: marks everything. Idempotent. */
+void client_died(struct client *client);
+/* Called where an app keeps looking at sockets without ever sleeping on a doorbell: asks the
+ * control connection now and then whether the sidecar is still there. */
+void client_look_alive(struct client *client);
+
+/* Asks for a waitset: its number, with its doorbell, a protected fd, in *doorbell; or a negative
+ * errno (-ECONNRESET: the client is dead now). */
+int client_new_waitset(struct client *client, _Atomic int *doorbell);
+/* Gives it back. From then on nothing more is put on its ready list. The doorbell stays open. */
+void client_free_waitset(struct client *client, uint32_t waitset);
+
+/* fork(), in this order: prepare in the parent (takes the locks of this module), then child or
+ * parent with what prepare filled. */
+struct client_fork {
+    struct client *client; /* NULL: nothing to share */
+    struct dmm_response response;
+    int fds[DMM_PROTO_FDS];
+};
+void client_fork_prepare(struct client_fork *fork_state, bool share);
+void client_fork_parent(struct client_fork *fork_state);
+void client_fork_child(struct client_fork *fork_state);
+
+/* A new placeholder fd, or a negative errno. */
+int client_placeholder(struct client *client, bool cloexec);
+
+/* What the pod's owner wants while there is no sidecar. */
+bool client_fallback_to_kernel(void);
+/* The attach socket's path, for messages. */
+const char *client_socket_path(void);
+/* This process's name as the mapping knows it. Returns buf. */
+const char *client_comm(char buf[DMM_PROCESS_NAME]);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "preload/control.h"
+
+#include "preload/calls.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#define ANSWER_TIMEOUT_S 5
+
+int control_connect(const char *path)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    size_t len = strlen(path);
+    if (len >= sizeof(name.sun_path))
+        return -ENAMETOOLONG;
+    memcpy(name.sun_path, path, len);
+    int fd = REAL(socket)(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    const struct timeval timeout = {.tv_sec = ANSWER_TIMEOUT_S};
+    REAL(setsockopt)(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+    REAL(setsockopt)(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+    int r;
+    do
+        r = REAL(connect)(fd, (struct sockaddr *)&name, sizeof(name));
+    while (r < 0 && errno == EINTR);
+    if (r == 0)
+        return fd;
+    r = -errno;
+    REAL(close)(fd);
+    return r;
+}
+
+static int send_request(int fd, const struct dmm_request *request)
+{
+    ssize_t n;
+    do
+        n = REAL(send)(fd, request, sizeof(*request), MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)sizeof(*request) ? 0 : -ECONNRESET;
+}
+
+static void take_fds(struct msghdr *msg, int fds[DMM_PROTO_FDS])
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        memcpy(fds, CMSG_DATA(c), (n < DMM_PROTO_FDS ? n : DMM_PROTO_FDS) * sizeof(int));
+    }
+}
+
+static int check_response(const struct dmm_response *response, ssize_t n, const int *fds)
+{
+    if (n != (ssize_t)sizeof(*response) || response->version != DMM_PROTO_VERSION)
+        return n == 0 ? -ECONNRESET : -EPROTO;
+    if (response->result < 0)
+        return response->result;
+    for (uint32_t i = 0; i < response->n_fds; i++) {
+        if (i >= DMM_PROTO_FDS || fds[i] < 0)
+            return -EPROTO;
+    }
+    return 0;
+}
+
+int control_call(int fd, const struct dmm_request *request, struct dmm_response *response,
+                 int fds[DMM_PROTO_FDS])
+{
+    union {
+        char room[CMSG_SPACE(DMM_PROTO_FDS * sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {.iov_base = response, .iov_len = sizeof(*response)};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof(control)};
+    for (int i = 0; i < DMM_PROTO_FDS; i++)
+        fds[i] = -1;
+    memset(response, 0, sizeof(*response));
+    int r = send_request(fd, request);
+    if (r < 0)
+        return r;
+    ssize_t n;
+    do
+        n = REAL(recvmsg)(fd, &msg, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -ECONNRESET;
+    take_fds(&msg, fds);
+    r = check_response(response, n, fds);
+    response->text[sizeof(response->text) - 1] = '\0';
+    if (r < 0) {
+        for (int i = 0; i < DMM_PROTO_FDS; i++) {
+            if (fds[i] >= 0)
+                REAL(close)(fds[i]);
+            fds[i] = -1;
+        }
+    }
+    return r;
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "preload/stream.h"
+
+#include "common/ring.h"
+#include "preload/calls.h"
+#include "preload/ioctx.h"
+#include "preload/options.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#define RING_LIMIT                                                                                 \
+    (1u << 18) /* room for the largest datagram and more, whatever SO_SNDBUF says                  \
+                */
+
+/* ---- ancillary data ---- */
+
+static void add_control(struct msghdr *msg, size_t *used, int level, int type, const void *data,
+                        size_t len)
+{
+    size_t left = msg->msg_controllen - *used;
+    struct cmsghdr head = {.cmsg_level = level, .cmsg_type = type, .cmsg_len = CMSG_LEN(len)};
+    if (left < sizeof(head)) {
+        msg->msg_flags |= MSG_CTRUNC;
+        return;
+    }
+    if (left < CMSG_LEN(len)) {
+        msg->msg_flags |= MSG_CTRUNC;
+        head.cmsg_len = left;
+        len = left - CMSG_LEN(0);
+    }
+    char *at = (char *)msg->msg_control + *used;
+    memcpy(at, &head, sizeof(head));
+    memcpy(at + CMSG_LEN(0), data, len);
+    *used += CMSG_SPACE(len) < left ? CMSG_SPACE(len) : left;
+}
+
+static void add_wanted(const struct entry *entry, const struct dmm_datagram_header *header,
+                       uint32_t status, struct msghdr *msg)
+{
+    size_t used = 0;
+    int number;
+    bool v6 = entry->family == AF_INET6;
+    if (status & STATUS_PKTINFO) {
+        struct dmm_addr local = header->local;
+        if (v6) {
+            if (local.family == AF_INET)
+                dmm_addr_map(&local);
+            struct in6_pktinfo info = {.ipi6_ifindex = header->ifindex};
+            memcpy(&info.ipi6_addr, local.ip, sizeof(info.ipi6_addr));
+            add_control(msg, &used, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+        } else {
+            struct in_pktinfo info = {.ipi_ifindex = (int)header->ifindex};
+            memcpy(&info.ipi_addr, local.ip, sizeof(info.ipi_addr));
+            info.ipi_spec_dst = info.ipi_addr;
+            add_control(msg, &used, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+        }
+    }
+    if (status & STATUS_RECVTTL) {
+        number = header->ttl;
+        add_control(msg, &used, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_HOPLIMIT : IP_TTL,
+                    &number, sizeof(number));
+    }
+    if (status & STATUS_RECVTOS) {
+        /* The kernel gives IP_TOS as one byte, IPV6_TCLASS as an int. */
+        number = header->tos;
+        if (v6)
+            add_control(msg, &used, IPPROTO_IPV6, IPV6_TCLASS, &number, sizeof(number));
+        else
+            add_control(msg, &used, IPPROTO_IP, IP_TOS, &header->tos, 1);
+    }
+    msg->msg_controllen = used;
+}
+
+static int take_one_control(const struct cmsghdr *c, struct dmm_datagram_header *header)
+{
+    size_t len = c->cmsg_len - CMSG_LEN(0);
+    int number = 0;
+    if (c->cmsg_level == SOL_SOCKET)
+        return c->cmsg_type == SCM_RIGHTS ? 0 : -EINVAL;
+    if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+        struct in_pktinfo info;
+        if (len < sizeof(info))
+            return -EINVAL;
+        memcpy(&info, CMSG_DATA(c), sizeof(info));
+        header->ifindex = (uint32_t)info.ipi_ifindex;
+        if (info.ipi_spec_dst.s_addr) {
+            header->local.family = AF_INET;
+            memcpy(header->local.ip, &info.ipi_spec_dst, sizeof(info.ipi_spec_dst));
+        }
+        return 0;
+    }
+    if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+        struct in6_pktinfo info;
+        if (len < sizeof(info))
+            return -EINVAL;
+        memcpy(&info, CMSG_DATA(c), sizeof(info));
+        header->ifindex = info.ipi6_ifindex;
+        header->local.family = AF_INET6;
+        memcpy(header->local.ip, &info.ipi6_addr, sizeof(info.ipi6_addr));
+        if (dmm_addr_is_any(&header->local))
+            header->local = (struct dmm_addr){.family = 0};
+        dmm_addr_unmap(&header->local);
+        return 0;
+    }
+    if (len < sizeof(number))
+        return -EINVAL;
+    memcpy(&number, CMSG_DATA(c), sizeof(number));
+    if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TTL) ||
+        (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_HOPLIMIT))
+        header->ttl = (uint8_t)number;
+    else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) ||
+             (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS))
+        header->tos = (uint8_t)number;
+    else
+        return -EINVAL;
+    return 0;
+}
+
+static int take_control(const struct msghdr *msg, struct dmm_datagram_header *header)
+{
+    struct msghdr copy = *msg;
+    if (!msg->msg_control)
+        return 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&copy); c; c = CMSG_NXTHDR(&copy, c)) {
+        int r = c->cmsg_len < CMSG_LEN(0) ? -EINVAL : take_one_control(c, header);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* ---- receive ---- */
+
+/* Copies the payload of the record at `at` out. */
+static void copy_payload(const char *base, uint32_t size, uint32_t at, const struct msghdr *msg,
+                         size_t len)
+{
+    uint32_t start = at & (size - 1);
+    size_t first = len < size - start ? len : size - start;
+    io_scatter(msg->msg_iov, msg->msg_iovlen, 0, base + start, first);
+    io_scatter(msg->msg_iov, msg->msg_iovlen, first, base, len - first);
+}
+
+/* The oldest datagram: its header, and its payload in msg's iovecs, up to `room`. False: none. */
+static bool take(struct entry *entry, const struct part *part, const struct msghdr *msg,
+                 size_t room, int flags, struct dmm_datagram_header *header)
+{
+    struct dmm_socket *sock = part->sock;
+    lock_take(&sock->rx_lock, socket_owner(entry));
+    uint32_t head = atomic_load_explicit(&sock->rx_head, memory_order_relaxed);
+    uint32_t tail = atomic_load_explicit(&sock->rx_tail, memory_order_acquire);
+    dmm_ring_ref ring = atomic_load_explicit(&sock->rx_ring, memory_order_acquire);
+    uint32_t size = dmm_ring_size(ring);
+    bool got = tail - head >= sizeof(*header) && tail - head <= size;
+    if (got) {
+        const char *base = io_ring(entry, ring);
+        dmm_ring_read(base, size, head, header, sizeof(*header));
+        uint32_t record = dmm_datagram_record_size(header->len);
+        got = header->len <= DMM_DATAGRAM_MAX && record <= tail - head;
+        if (got)
+            copy_payload(base, size, head + (uint32_t)sizeof(*header), msg,
+                         header->len < room ? header->len : room);
+        if (got && !(flags & MSG_PEEK))
+            /* Release: the record has been read. */
+            atomic_store_explicit(&sock->rx_head, head + record, memory_order_release);
+    }
+    lock_drop(&sock->rx_lock);
+    if (got && !(flags & MSG_PEEK))
+        io_received(entry, part);
+    return got;
+}
+
+static ssize_t deliver(const struct entry *entry, const struct part *part,
+                       const struct dmm_datagram_header *header, size_t room, int flags,
+                       struct msghdr *msg)
+{
+    msg->msg_flags = header->len > room ? MSG_TRUNC : 0;
+    if (msg->msg_name)
+        socket_tell_address(entry, header->peer, msg->msg_name, &msg->msg_namelen);
+    else
+        msg->msg_namelen = 0;
+    if (msg->msg_control)
+        add_wanted(entry, header, socket_word(part->sock, WORD_STATUS), msg);
+    else
+        msg->msg_controllen = 0;
+    return (flags & MSG_TRUNC) || header->len < room ? (ssize_t)header->len : (ssize_t)room;
+}
+
+ssize_t datagram_receive(struct entry *entry, const struct part *part, struct msghdr *msg,
+                         int flags, bool nonblock)
+{
+    struct dmm_datagram_header header;
+    ssize_t total = io_total(msg->msg_iov, msg->msg_iovlen);
+    uint64_t deadline = 0;
+    if (total < 0)
+        return total;
+    if (flags & MSG_ERRQUEUE)
+        return -EAGAIN;
+    if (flags & MSG_OOB)
+        return -EOPNOTSUPP;
+    for (;;) {
+        uint32_t state = socket_state(part->sock);
+        int error = socket_take_error(part->sock);
+        if (error)
+            return -error;
+        if (take(entry, part, msg, (size_t)total, flags, &header))
+            return deliver(entry, part, &header, (size_t)total, flags, msg);
+        if ((state & DMM_SS_DEAD) ||
+            (atomic_load_explicit(&part->sock->app_flags, memory_order_acquire) & DMM_AF_SHUT_RD))
+            return 0;
+        if (nonblock)
+            return -EAGAIN;
+        int r = io_wait(entry, part, EPOLLIN, WORD_RCVTIMEO_MS, &deadline);
+        if (r < 0)
+            return r;
+    }
+}
+
+/* ---- send ---- */
+
+/* Adds the whole record or nothing. */
+static bool put(struct entry *entry, const struct part *part, const struct msghdr *msg,
+                const struct dmm_datagram_header *header)
+{
+    static const char padding[8];
+    struct dmm_socket *sock = part->sock;
+    uint32_t record = dmm_datagram_record_size(header->len);
+    lock_take(&sock->tx_lock, socket_owner(entry));
+    uint32_t room = io_tx_room(entry, part, record, RING_LIMIT);
+    if (room < record)
+        room = io_tx_no_room(entry, part, record, RING_LIMIT);
+    bool fits = room >= record;
+    if (fits) {
+        dmm_ring_ref ring = atomic_load_explicit(&sock->tx_ring, memory_order_relaxed);
+        uint32_t size = dmm_ring_size(ring);
+        char *base = io_ring(entry, ring);
+        uint32_t tail = atomic_load_explicit(&sock->tx_tail, memory_order_relaxed);
+        uint32_t at = tail;
+        dmm_ring_write(base, size, at, header, sizeof(*header));
+        at += (uint32_t)sizeof(*header);
+        uint32_t start = at & (size - 1);
+        uint32_t first = header->len < size - start ? header->len : size - start;
+        io_gather(base + start, msg->msg_iov, msg->msg_iovlen, 0, first);
+        io_gather(base, msg->msg_iov, msg->msg_iovlen, first, header->len - first);
+        at += header->len;
+        dmm_ring_write(base, size, at, padding, tail + record - at);
+        /* Release: the record, and the ring that it is in. */
+        atomic_store_explicit(&sock->tx_tail, tail + record, memory_order_release);
+    }
+    lock_drop(&sock->tx_lock);
+    if (fits)
+        io_sent(entry, part);
+    return fits;
+}
+
+static int may_send(struct dmm_socket *sock, const struct dmm_addr *to)
+{
+    uint32_t state = socket_state(sock);
+    int error = socket_take_error(sock);
+    if (error)
+        return -error;
+    if ((state & DMM_SS_DEAD) ||
+        (atomic_load_explicit(&sock->app_flags, memory_order_acquire) & DMM_AF_SHUT_WR))
+        return -EPIPE;
+    return !to && sock->peer.family == 0 ? -EDESTADDRREQ : 0;
+}
+
+ssize_t datagram_send(struct entry *entry, const struct part *part, const struct msghdr *msg,
+                      const struct dmm_addr *to, int flags)
+{
+    struct dmm_datagram_header header;
+    ssize_t total = io_total(msg->msg_iov, msg->msg_iovlen);
+    uint64_t deadline = 0;
+    if (total < 0 || total > (ssize_t)DMM_DATAGRAM_MAX)
+        return -EMSGSIZE;
+    if (flags & MSG_OOB)
+        return -EOPNOTSUPP;
+    memset(&header, 0, sizeof(header));
+    header.len = (uint32_t)total;
+    if (to)
+        header.peer = *to;
+    int r = take_control(msg, &header);
+    bool nonblock = (flags & MSG_DONTWAIT) || socket_nonblock(entry);
+    while (r == 0) {
+        r = may_send(part->sock, to);
+        if (r < 0)
+            break;
+        io_tx_first(entry, part, dmm_datagram_record_size(header.len));
+        if (put(entry, part, msg, &header))
+            return total;
+        r = nonblock ? -EAGAIN : io_wait(entry, part, EPOLLOUT, WORD_SNDTIMEO_MS, &deadline);
+    }
+    return r;
+}

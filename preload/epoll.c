@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "preload/epoll.h"
+
+#include "preload/calls.h"
+#include "preload/epoll_set.h"
+#include "preload/pool.h"
+#include "preload/ready.h"
+#include "preload/socket.h"
+#include "preload/waiter.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+static struct pool sets = POOL(struct epoll_set, 1u << 16);
+static struct pool items = POOL(struct epoll_item, 1u << 20);
+
+const char epoll_kick_tag = 'k';
+
+struct epoll_item *epoll_item_at(uint32_t number)
+{
+    return pool_at(&items, number);
+}
+
+struct epoll_item *epoll_item_of_data(uint64_t data)
+{
+    struct epoll_item *item = (struct epoll_item *)(uintptr_t)data;
+    return pool_index(&items, item) == UINT32_MAX ? NULL : item;
+}
+
+/* ---- a set ---- */
+
+static bool had_kernel_fds(int epfd)
+{
+    char path[64], text[4096];
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", epfd);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : REAL(read)(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        REAL(close)(fd);
+    text[n > 0 ? n : 0] = '\0';
+    return n <= 0 || strstr(text, "tfd:");
+}
+
+static struct entry *make_set(int epfd)
+{
+    struct entry *entry = entry_new(ENTRY_EPOLL);
+    struct epoll_set *set = entry ? pool_take(&sets) : NULL;
+    if (set) {
+        memset(set, 0, sizeof(*set));
+        set->epfd = epfd;
+        set->doorbell = -1;
+        set->kick = -1;
+        set->kernel_fds = had_kernel_fds(epfd);
+        entry->set = set;
+        if (entry_install(epfd, entry) == 0)
+            return entry;
+    }
+    if (entry)
+        entry_put(entry);
+    return NULL;
+}
+
+static bool in_epfd(int epfd, int fd, uint32_t events, uint64_t data)
+{
+    struct epoll_event event = {.events = events, .data.u64 = data};
+    return REAL(epoll_ctl)(epfd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+void epoll_drop_waitset(struct epoll_set *set)
+{
+    entry_close_protected(&set->doorbell);
+    set->client = NULL;
+}
+
+static void watch_parts(struct epoll_set *set, struct epoll_item *item)
+{
+    uint32_t cookie = pool_index(&items, item) + 1;
+    uint32_t n = socket_parts(item->entry);
+    item->n_watches = 0;
+    for (uint32_t i = 0; i < n && item->entry->client == set->client; i++) {
+        const struct part *part = socket_part(item->entry, i);
+        int slot = waiter_claim(set->client, set->waitset, part, cookie, EPOLL_ALL_NEWS);
+        if (slot < 0)
+            break;
+        item->slots[item->n_watches] = (uint8_t)slot;
+        item->watched[item->n_watches++] = *part;
+    }
+}
+
+int epoll_need_waitset(struct epoll_set *set, struct client *client)
+{
+    if (set->client == client && set->epoch == client_epoch())
+        return 0;
+    epoll_drop_waitset(set);
+    int waitset = client_new_waitset(client, &set->doorbell);
+    if (waitset < 0)
+        return waitset;
+    set->waitset = (uint32_t)waitset;
+    set->client = client;
+    set->epoch = client_epoch();
+    if (!in_epfd(set->epfd, set->doorbell, EPOLLIN | EPOLLET, (uint64_t)(uintptr_t)set)) {
+        int r = -errno;
+        epoll_drop_waitset(set);
+        return r;
+    }
+    for (struct epoll_item *item = set->items; item; item = item->next_in_set) {
+        watch_parts(set, item);
+        epoll_queue(set, item, EPOLL_ALL_NEWS);
+    }
+    return 0;
+}
+
+/* ---- an item ---- */
+
+static struct epoll_item *find(struct epoll_set *set, const struct entry *entry, int fd)
+{
+    struct epoll_item *item = entry->items;
+    while (item && (item->set != set || item->fd != fd))
+        item = item->next_of_entry;
+    return item;
+}
+
+static void unqueue(struct epoll_set *set, struct epoll_item *item)
+{
+    struct epoll_item *before = NULL;
+    if (!item->queued)
+        return;
+    for (struct epoll_item *i = set->ready; i != item; i = i->next_ready)
+        before = i;
+    if (before)
+        before->next_ready = item->next_ready;
+    else
+        set->ready = item->next_ready;
+    if (set->ready_last == item)
+        set->ready_last = before;
+    item->queued = false;
+}
+
+static void unlink_item(struct epoll_set *set, struct epoll_item *item)
+{
+    struct epoll_item **at = &set->items;
+    while (*at && *at != item)
+        at = &(*at)->next_in_set;
+    if (*at)
+        *at = item->next_in_set;
+    at = &item->entry->items;
+    while (*at && *at != item)
+        at = &(*at)->next_of_entry;
+    if (*at)
+        *at = item->next_of_entry;
+}
+
+static void unwatch(struct epoll_set *set, struct epoll_item *item)
+{
+    for (uint32_t i = 0; i < item->n_watches && set->client && set->epoch == client_epoch(); i++) {
+        struct dmm_watch *watch = waiter_slot(set->client, item->watched[i].sock, item->slots[i]);
+        if (watch)
+            waiter_give_up(set->client, item->watched[i].index, watch, item->slots[i]);
+    }
+    item->n_watches = 0;
+}
+
+/* Under both locks. `closing`: the entry ends; CLOSE ends the watches, the file's end the epfd's.
+ */
+static void remove_item(struct epoll_set *set, struct epoll_item *item, bool closing)
+{
+    if (!closing)
+        unwatch(set, item);
+    unqueue(set, item);
+    unlink_item(set, item);
+    item->set = NULL;
+    item->entry = NULL;
+    pool_give(&items, item);
+}
+
+static uint64_t kernel_data(const struct epoll_item *item)
+{
+    return (uint64_t)(uintptr_t)item;
+}
+
+/* Puts the item's fd into the epfd too, where the entry has a kernel part or is undecided. */
+static int enter_kernel(struct epoll_set *set, struct epoll_item *item)
+{
+    struct epoll_event event = {.events = item->events, .data.u64 = kernel_data(item)};
+    int op = item->in_kernel ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    if (REAL(epoll_ctl)(set->epfd, op, item->fd, &event) < 0)
+        return -errno;
+    item->in_kernel = true;
+    return 0;
+}
+
+static int add_item(struct epoll_set *set, struct entry *entry, int fd,
+                    const struct epoll_event *event)
+{
+    struct epoll_item *item = pool_take(&items);
+    if (!item)
+        return -ENOSPC;
+    memset(item, 0, sizeof(*item));
+    item->entry = entry;
+    item->set = set;
+    item->fd = fd;
+    item->events = event->events | EPOLL_ALWAYS;
+    item->data = event->data;
+    int r = entry->kernel ? enter_kernel(set, item) : 0;
+    if (r < 0) {
+        item->set = NULL;
+        pool_give(&items, item);
+        return r;
+    }
+    item->next_in_set = set->items;
+    set->items = item;
+    item->next_of_entry = entry->items;
+    entry->items = item;
+    if (set->client)
+        watch_parts(set, item);
+    epoll_queue(set, item, EPOLL_ALL_NEWS);
+    return 0;
+}
+
+static int change_item(struct epoll_set *set, struct epoll_item *item,
+                       const struct epoll_event *event)
+{
+    if (event->events & EPOLLEXCLUSIVE)
+        return -EINVAL;
+    item->events = event->events | EPOLL_ALWAYS;
+    item->data = event->data;
+    if (item->in_kernel) {
+        int r = enter_kernel(set, item);
+        if (r < 0)
+            return r;
+    }
+    epoll_queue(set, item, EPOLL_ALL_NEWS);
+    return 0;
+}
+
+static int control_locked(struct epoll_set *set, struct entry *entry, int op, int fd,
+                          const struct epoll_event *event)
+{
+    struct epoll_item *item = find(set, entry, fd);
+    if (op == EPOLL_CTL_ADD)
+        return item ? -EEXIST : add_item(set, entry, fd, event);
+    if (!item)
+        return -ENOENT;
+    if (op == EPOLL_CTL_MOD)
+        return change_item(set, item, event);
+    if (item->in_kernel)
+        REAL(epoll_ctl)(set->epfd, EPOLL_CTL_DEL, fd, NULL);
+    remove_item(set, item, false);
+    return 0;
+}
+
+/* A stack socket needs the set's waitset before its first item. */
+static int control_socket(int epfd, struct epoll_set *set, struct entry *entry, int op, int fd,
+                          const struct epoll_event *event)
+{
+    int r = 0;
+    lock_take(&entry->lock, LOCK_PRIVATE);
+    lock_take(&set->lock, LOCK_PRIVATE);
+    struct client *client = entry->client;
+    set->epfd = epfd; /* a number that refers to it now */
+    if (op == EPOLL_CTL_ADD && client && !client_is_dead(client) &&
+        (!entry->kernel || socket_parts(entry)))
+        r = epoll_need_waitset(set, client);
+    if (r == 0)
+        r = control_locked(set, entry, op, fd, event);
+    epoll_take_news(set);
+    epoll_pass_on(set);
+    lock_drop(&set->lock);
+    lock_drop(&entry->lock);
+    return r;
+}
+
+/* An epfd in another: the inner one must become readable by its stack sockets too. */
+static void note_nesting(int fd)
+{
+    struct entry *inner = entry_get(fd);
+    if (inner && inner->kind == ENTRY_EPOLL)
+        epoll_nest(inner);
+    if (inner)
+        entry_put(inner);
+}
+
+static int control_kernel(int epfd, struct entry *set_entry, int op, int fd,
+                          const struct epoll_event *event)
+{
+    struct epoll_event copy = {.events = 0};
+    if (event)
+        copy = *event;
+    if (REAL(epoll_ctl)(epfd, op, fd, event ? &copy : NULL) < 0)
+        return -errno;
+    if (op == EPOLL_CTL_ADD) {
+        if (set_entry)
+            set_entry->set->kernel_fds = true;
+        note_nesting(fd);
+    }
+    return 0;
+}
+
+static bool is_epoll(int epfd)
+{
+    struct epoll_event none;
+    /* Whatever is not an epoll instance fails with EINVAL; asked with no room it does so too. */
+    return REAL(epoll_wait)(epfd, &none, 1, 0) >= 0 || errno == EINTR;
+}
+
+int epoll_control(int epfd, int op, int fd, const struct epoll_event *event)
+{
+    struct entry *set_entry = entry_get(epfd);
+    struct entry *entry = entry_get_socket(fd);
+    int r;
+    if (set_entry && set_entry->kind != ENTRY_EPOLL) {
+        entry_put(set_entry);
+        set_entry = NULL;
+    }
+    if (!entry) {
+        r = control_kernel(epfd, set_entry, op, fd, event);
+    } else if (op != EPOLL_CTL_ADD && op != EPOLL_CTL_MOD && op != EPOLL_CTL_DEL) {
+        r = -EINVAL;
+    } else if (!event && op != EPOLL_CTL_DEL) {
+        r = -EFAULT;
+    } else {
+        if (!set_entry && op == EPOLL_CTL_ADD && is_epoll(epfd))
+            set_entry = make_set(epfd);
+        if (set_entry)
+            r = control_socket(epfd, set_entry->set, entry, op, fd, event);
+        else
+            r = control_kernel(epfd, NULL, op, fd, event);
+    }
+    if (entry)
+        entry_put(entry);
+    if (set_entry)
+        entry_put(set_entry);
+    return r;
+}
+
+/* ---- what happens to entries ---- */
+
+static void item_changed(struct epoll_set *set, struct epoll_item *item)
+{
+    struct entry *entry = item->entry;
+    if (entry->phase == PHASE_NATIVE) {
+        /* From now on the app's own: with its data. */
+        struct epoll_event event = {.events = item->events, .data = item->data};
+        int op = item->in_kernel ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+        REAL(epoll_ctl)(set->epfd, op, item->fd, &event);
+        set->kernel_fds = true;
+        remove_item(set, item, false);
+        return;
+    }
+    if (entry->kernel)
+        enter_kernel(set, item);
+    if (!client_is_dead(entry->client) && epoll_need_waitset(set, entry->client) == 0 &&
+        item->n_watches == 0)
+        watch_parts(set, item);
+    epoll_queue(set, item, EPOLL_ALL_NEWS);
+    epoll_pass_on(set);
+}
+
+void epoll_changed(int fd, struct entry *entry)
+{
+    (void)fd;
+    struct epoll_item *next;
+    for (struct epoll_item *item = entry->items; item; item = next) {
+        struct epoll_set *set = item->set;
+        next = item->next_of_entry;
+        lock_take(&set->lock, LOCK_PRIVATE);
+        item_changed(set, item);
+        lock_drop(&set->lock);
+    }
+}
+
+void epoll_leave_kernel(struct entry *entry)
+{
+    for (struct epoll_item *item = entry->items; item; item = item->next_of_entry) {
+        if (item->in_kernel)
+            REAL(epoll_ctl)(item->set->epfd, EPOLL_CTL_DEL, item->fd, NULL);
+        item->in_kernel = false;
+    }
+}
+
+void epoll_forget(struct entry *entry)
+{
+    lock_take(&entry->lock, LOCK_PRIVATE);
+    while (entry->items) {
+        struct epoll_item *item = entry->items;
+        struct epoll_set *set = item->set;
+        lock_take(&set->lock, LOCK_PRIVATE);
+        remove_item(set, item, true);
+        lock_drop(&set->lock);
+    }
+    lock_drop(&entry->lock);
+}
+
+void epoll_destroy(struct entry *entry)
+{
+    struct epoll_set *set = entry->set;
+    if (!set)
+        return;
+    /* Sockets may be ending meanwhile: the item is looked for anew each time, in lock order. */
+    while (set->items) {
+        struct epoll_item *item = set->items;
+        struct entry *socket = item->entry;
+        if (!socket)
+            continue;
+        lock_take(&socket->lock, LOCK_PRIVATE);
+        lock_take(&set->lock, LOCK_PRIVATE);
+        if (set->items == item && item->entry == socket)
+            remove_item(set, item, false);
+        lock_drop(&set->lock);
+        lock_drop(&socket->lock);
+    }
+    if (set->client && set->epoch == client_epoch() && !client_is_dead(set->client)) {
+        client_free_waitset(set->client, set->waitset);
+        epoll_take_news(set); /* nothing is pushed any more: frees the slots */
+    }
+    epoll_drop_waitset(set);
+    entry_close_protected(&set->kick);
+    pool_give(&sets, set);
+}
+
+static void died(int fd, struct entry *entry, void *arg)
+{
+    (void)fd;
+    struct epoll_set *set = entry->set;
+    if (entry->kind != ENTRY_EPOLL || set->client != arg)
+        return;
+    lock_take(&set->lock, LOCK_PRIVATE);
+    if (set->client == arg) {
+        epoll_drop_waitset(set);
+        for (struct epoll_item *item = set->items; item; item = item->next_in_set) {
+            item->n_watches = 0;
+            epoll_queue(set, item, EPOLL_ALL_NEWS);
+        }
+        epoll_pass_on(set);
+    }
+    lock_drop(&set->lock);
+}
+
+void epoll_client_died(struct client *client)
+{
+    entry_each(died, client);
+}
+
+void epoll_reset_lock(struct entry *entry)
+{
+    atomic_store_explicit(&entry->set->lock, 0, memory_order_relaxed);
+    entry->set->sleepers = 0;
+}

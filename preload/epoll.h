@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * epoll: the app's epoll instance with stack sockets in it. The epfd is the kernel's own; kernel
+ * fds stay in it, untouched. When the first of the shim's sockets is added, the set gets a waitset
+ * whose doorbell is put into the epfd too (edge-triggered, so that one ring wakes one thread), and
+ * an item per socket here.
+ *
+ * Invariants
+ *   - set->lock guards the set, its items and the ready queue; it is never held while sleeping.
+ *     Order: entry->lock, then set->lock.
+ *   - An item is on the ready queue at most once. An item is on it if the socket may be ready and
+ *     that was not told yet (edge) or may still hold (level): as the kernel's ready list.
+ *   - A watch of the set's waitset has the item's number + 1 as cookie. News whose item is gone, or
+ *     not the set's, are ignored.
+ *   - While a thread sleeps in the epfd, and while the epfd is itself inside a poll or another
+ * epoll
+ *     (`nested`), the waitset is armed. Whoever takes news re-arms it for the others that sleep.
+ *   - User data of the app's own kernel fds passes through. Items whose socket has a kernel part
+ *     (a wildcard listener) are in the epfd with the item's address as data, the doorbell with the
+ *     set's, the kick with the kick_tag's: addresses of our own, which no app's data are.
+ *
+ * Any thread. Results are those of the calls, with a negative errno.
+ */
+#ifndef DMM_PRELOAD_EPOLL_H
+#define DMM_PRELOAD_EPOLL_H
+
+#include "preload/client.h"
+#include "preload/entry.h"
+
+#include <signal.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+struct epoll_item {
+    struct epoll_set *set; /* NULL: free */
+    struct entry *entry;   /* not counted: the entry's end removes the item */
+    int fd;                /* the number it was added by */
+    uint32_t events;       /* as the app gave them; 0 after EPOLLONESHOT fired */
+    epoll_data_t data;
+    uint32_t news;     /* kinds since the item was last told of */
+    bool queued;       /* on the ready queue */
+    bool in_kernel;    /* its fd is in the epfd too */
+    uint8_t n_watches; /* of the entry's parts, from the first */
+    uint8_t slots[DMM_MAPPING_INSTANCES];
+    struct part watched[DMM_MAPPING_INSTANCES];
+    struct epoll_item *next_ready;
+    struct epoll_item *next_in_set, *next_of_entry;
+};
+
+struct epoll_set {
+    lock_word lock;
+    int epfd; /* a number that refers to it; only for the calls of whoever has the entry */
+    struct client *client; /* of the waitset; NULL: no waitset yet */
+    uint32_t epoch;
+    uint32_t waitset;
+    _Atomic int doorbell; /* protected fd */
+    _Atomic int kick;     /* protected eventfd that wakes another sleeper; -1 until needed */
+    bool nested;
+    bool kernel_fds; /* there may be kernel fds in the epfd */
+    uint32_t sleepers;
+    uint32_t turns; /* calls since the kernel was asked */
+    struct epoll_item *items;
+    struct epoll_item *ready, *ready_last;
+};
+
+int epoll_control(int epfd, int op, int fd, const struct epoll_event *event);
+/* `deadline`: ns of CLOCK_MONOTONIC; 0: at once; UINT64_MAX: none. EPOLL_NATIVE: not ours. */
+#define EPOLL_NATIVE INT32_MIN
+int epoll_await(int epfd, struct epoll_event *events, int max, uint64_t deadline,
+                const sigset_t *mask);
+
+/* The entry's phase changed: items watch its parts, or move into the epfd. Under entry->lock. */
+void epoll_changed(int fd, struct entry *entry);
+/* Before an undecided kernel socket is replaced: takes it out of the epfds. Under entry->lock. */
+void epoll_leave_kernel(struct entry *entry);
+/* The entry's end: its items go. */
+void epoll_forget(struct entry *entry);
+/* The set's end. */
+void epoll_destroy(struct entry *entry);
+/* True if the epfd has news of stack sockets now; from then on it becomes readable when it has. */
+bool epoll_nest(struct entry *entry);
+/* The sidecar is gone: sets give up their doorbells and look at all their items. */
+void epoll_client_died(struct client *client);
+void epoll_reset_lock(struct entry *entry);
+
+#endif

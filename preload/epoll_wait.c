@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/ring.h"
+#include "preload/calls.h"
+#include "preload/epoll_set.h"
+#include "preload/ready.h"
+#include "preload/waiter.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+#define KERNEL_TURN 4 /* busy calls between looks at the kernel's fds */
+
+/* ---- the ready queue ---- */
+
+void epoll_queue(struct epoll_set *set, struct epoll_item *item, uint32_t news)
+{
+    item->news |= news;
+    if (item->queued)
+        return;
+    item->queued = true;
+    item->next_ready = NULL;
+    if (set->ready)
+        set->ready_last->next_ready = item;
+    else
+        set->ready = item;
+    set->ready_last = item;
+}
+
+static struct dmm_watch *watch_of_node(struct client *client, uint32_t node)
+{
+    uint32_t socket = (node - 1) >> 8;
+    return socket < client->region->n_sockets
+               ? waiter_slot(client, dmm_region_socket(client->region, socket), (node - 1) & 255)
+               : NULL;
+}
+
+void epoll_take_news(struct epoll_set *set)
+{
+    if (!set->client || set->epoch != client_epoch())
+        return;
+    uint32_t node = dmm_ready_take(dmm_region_waitset(set->client->region, set->waitset));
+    /* Newest first: the chain is turned round through the items, which are queued at the front. */
+    struct epoll_item *first = NULL;
+    struct epoll_item *last = NULL;
+    while (node) {
+        struct dmm_watch *watch = watch_of_node(set->client, node);
+        if (!watch)
+            break;
+        /* The next node is read before `pending` is cleared: then the watch may be linked again. */
+        node = atomic_load_explicit(&watch->next, memory_order_relaxed);
+        uint32_t news = atomic_exchange_explicit(&watch->pending, 0, memory_order_acq_rel);
+        uint32_t cookie = atomic_load_explicit(&watch->cookie, memory_order_relaxed);
+        struct epoll_item *item = cookie ? epoll_item_at(cookie - 1) : NULL;
+        if (!item || item->set != set)
+            continue;
+        item->news |= news;
+        if (item->queued)
+            continue;
+        item->queued = true;
+        item->next_ready = first;
+        first = item;
+        last = last ? last : item;
+    }
+    if (!first)
+        return;
+    if (set->ready)
+        set->ready_last->next_ready = first;
+    else
+        set->ready = first;
+    set->ready_last = last;
+}
+
+/* What the item has to tell now; 0: nothing. */
+static uint32_t told(const struct epoll_item *item)
+{
+    uint32_t wanted = item->events | EPOLL_ALWAYS;
+    uint32_t now = ready_entry(item->entry) & wanted;
+    if (!item->events || !now)
+        return 0;
+    if (item->events & EPOLLET) {
+        /* An edge is news of something that is wanted and holds now. */
+        uint32_t news = item->news;
+        if (news & DMM_EV_IN)
+            news |= EPOLLRDNORM | EPOLLRDHUP;
+        if (news & DMM_EV_OUT)
+            news |= EPOLLWRNORM;
+        return now & news ? now : 0;
+    }
+    return now;
+}
+
+/* Tells of up to `max` items. Level-triggered ones stay on the queue, behind the others. */
+static int harvest(struct epoll_set *set, struct epoll_event *events, int max)
+{
+    struct epoll_item *last = set->ready_last;
+    int n = 0;
+    while (set->ready && n < max) {
+        struct epoll_item *item = set->ready;
+        bool end = item == last;
+        set->ready = item->next_ready;
+        if (!set->ready)
+            set->ready_last = NULL;
+        item->queued = false;
+        uint32_t now = told(item);
+        item->news = 0;
+        if (now) {
+            events[n].events = now;
+            events[n++].data = item->data;
+            if (item->events & EPOLLONESHOT)
+                item->events = 0;
+            else if (!(item->events & EPOLLET))
+                epoll_queue(set, item, 0);
+        }
+        if (end)
+            break;
+    }
+    return n;
+}
+
+/* ---- waking others ---- */
+
+static void kick(struct epoll_set *set)
+{
+    const uint64_t one = 1;
+    if (set->kick < 0) {
+        int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (fd < 0 || entry_protect(fd, &set->kick) < 0)
+            return;
+        struct epoll_event event = {.events = EPOLLIN | EPOLLET,
+                                    .data.ptr = (void *)(uintptr_t)&epoll_kick_tag};
+        if (REAL(epoll_ctl)(set->epfd, EPOLL_CTL_ADD, set->kick, &event) < 0) {
+            entry_close_protected(&set->kick);
+            return;
+        }
+    }
+    if (REAL(write)(set->kick, &one, sizeof(one)) < 0 && errno == EAGAIN)
+        return; /* full: readable anyway */
+}
+
+void epoll_pass_on(struct epoll_set *set)
+{
+    int saved = errno;
+    if (!set->sleepers && !set->nested)
+        return;
+    if (set->client && set->epoch == client_epoch()) {
+        dmm_arm(&dmm_region_waitset(set->client->region, set->waitset)->armed);
+        epoll_take_news(set);
+    }
+    if (set->ready)
+        kick(set);
+    errno = saved;
+}
+
+void epoll_drain_bell(struct epoll_set *set)
+{
+    char tokens[64];
+    struct client *client = set->client;
+    if (!client || set->epoch != client_epoch())
+        return;
+    if (REAL(recv)(set->doorbell, tokens, sizeof(tokens), MSG_DONTWAIT) == 0)
+        client_died(client);
+}
+
+static void drain_kick(struct epoll_set *set)
+{
+    uint64_t count;
+    if (REAL(read)(set->kick, &count, sizeof(count)) < 0)
+        return; /* another thread has it */
+}
+
+bool epoll_nest(struct entry *entry)
+{
+    struct epoll_set *set = entry->set;
+    lock_take(&set->lock, LOCK_PRIVATE);
+    set->nested = true;
+    epoll_take_news(set);
+    /* Looks without taking: what is ready stays queued. */
+    bool ready = false;
+    for (const struct epoll_item *item = set->ready; item && !ready; item = item->next_ready)
+        ready = told(item) != 0;
+    epoll_pass_on(set);
+    lock_drop(&set->lock);
+    return ready;
+}
+
+/* ---- the kernel's events ---- */
+
+/* Takes our own out of what the kernel told: the doorbell, the kick, kernel parts of items. What is
+ * left is the app's. */
+static int sift(struct epoll_set *set, struct epoll_event *events, int n, bool *rang)
+{
+    int kept = 0;
+    for (int i = 0; i < n; i++) {
+        uint64_t data = events[i].data.u64;
+        if (data == (uint64_t)(uintptr_t)set) {
+            *rang = true;
+            epoll_drain_bell(set);
+            continue;
+        }
+        if (data == (uint64_t)(uintptr_t)&epoll_kick_tag) {
+            *rang = true;
+            drain_kick(set);
+            continue;
+        }
+        events[kept] = events[i];
+        struct epoll_item *item = epoll_item_of_data(data);
+        if (item) {
+            lock_take(&set->lock, LOCK_PRIVATE);
+            bool ours = item->set == set && item->events;
+            if (ours) {
+                events[kept].data = item->data;
+                if (item->events & EPOLLONESHOT)
+                    item->events = 0;
+            }
+            lock_drop(&set->lock);
+            if (!ours)
+                continue;
+        }
+        kept++;
+    }
+    return kept;
+}
+
+static int ask_kernel(struct epoll_set *set, int epfd, struct epoll_event *events, int max,
+                      int timeout_ms, const sigset_t *mask, bool *rang)
+{
+    int n = REAL(epoll_pwait)(epfd, events, max, timeout_ms, mask);
+    return n < 0 ? -errno : sift(set, events, n, rang);
+}
+
+/* ---- waiting ---- */
+
+/* Stack sockets that are ready, and now and then the kernel's fds too. */
+static int look(struct epoll_set *set, int epfd, struct epoll_event *events, int max)
+{
+    bool rang = false;
+    lock_take(&set->lock, LOCK_PRIVATE);
+    if (__builtin_expect(set->items && set->client && set->epoch != client_epoch(), 0)) {
+        /* A forked child's first look at a set of its parent's: it needs a waitset of its own. */
+        struct client *client = client_latest();
+        if (client && !client_is_dead(client))
+            epoll_need_waitset(set, client);
+    }
+    epoll_take_news(set);
+    int n = harvest(set, events, max);
+    bool kernel = set->kernel_fds && n > 0 && n < max && ++set->turns >= KERNEL_TURN;
+    if (kernel)
+        set->turns = 0;
+    if (n > 0)
+        epoll_pass_on(set);
+    lock_drop(&set->lock);
+    if (kernel) {
+        int more = ask_kernel(set, epfd, events + n, max - n, 0, NULL, &rang);
+        n += more > 0 ? more : 0;
+    }
+    return n;
+}
+
+/* True: armed, and counted as a sleeper; false: something is ready. */
+static bool fall_asleep(struct epoll_set *set)
+{
+    lock_take(&set->lock, LOCK_PRIVATE);
+    if (set->client && set->epoch == client_epoch())
+        dmm_arm(&dmm_region_waitset(set->client->region, set->waitset)->armed);
+    epoll_take_news(set);
+    bool ready = false;
+    for (const struct epoll_item *item = set->ready; item && !ready; item = item->next_ready)
+        ready = told(item) != 0;
+    if (!ready)
+        set->sleepers++;
+    else if (!set->sleepers && !set->nested && set->client)
+        dmm_disarm(&dmm_region_waitset(set->client->region, set->waitset)->armed);
+    lock_drop(&set->lock);
+    return !ready;
+}
+
+static void wake_up(struct epoll_set *set)
+{
+    lock_take(&set->lock, LOCK_PRIVATE);
+    if (set->sleepers && --set->sleepers == 0 && !set->nested && set->client)
+        dmm_disarm(&dmm_region_waitset(set->client->region, set->waitset)->armed);
+    lock_drop(&set->lock);
+}
+
+/* Milliseconds for epoll_wait, rounded up. */
+static int left_ms(uint64_t deadline)
+{
+    if (deadline == UINT64_MAX)
+        return -1;
+    uint64_t now = waiter_now();
+    if (deadline <= now)
+        return 0;
+    uint64_t ms = (deadline - now + 999999) / 1000000;
+    return ms > INT32_MAX ? INT32_MAX : (int)ms;
+}
+
+static int await_set(struct epoll_set *set, int epfd, struct epoll_event *events, int max,
+                     uint64_t deadline, const sigset_t *mask)
+{
+    for (;;) {
+        bool rang = false;
+        int n = look(set, epfd, events, max);
+        if (n > 0)
+            return n;
+        if (deadline == 0)
+            return ask_kernel(set, epfd, events, max, 0, mask, &rang);
+        if (!fall_asleep(set))
+            continue;
+        n = ask_kernel(set, epfd, events, max, left_ms(deadline), mask, &rang);
+        wake_up(set);
+        if (n != 0)
+            return n;
+        if (!rang && deadline != UINT64_MAX && waiter_now() >= deadline)
+            return look(set, epfd, events, max);
+    }
+}
+
+int epoll_await(int epfd, struct epoll_event *events, int max, uint64_t deadline,
+                const sigset_t *mask)
+{
+    struct entry *entry = entry_get(epfd);
+    if (!entry)
+        return EPOLL_NATIVE;
+    int r = EPOLL_NATIVE;
+    if (entry->kind == ENTRY_EPOLL && events && max > 0)
+        r = await_set(entry->set, epfd, events, max, deadline, mask);
+    entry_put(entry);
+    return r;
+}

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "preload/establish.h"
+
+#include "preload/calls.h"
+#include "preload/command.h"
+#include "preload/decide.h"
+#include "preload/socket.h"
+#include "preload/waiter.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+
+static enum entry_phase phase_of(struct entry *entry)
+{
+    return (enum entry_phase)atomic_load_explicit(&entry->phase, memory_order_acquire);
+}
+
+/* ---- bind, listen ---- */
+
+int establish_bind(int fd, struct entry *entry, const struct sockaddr *sa, socklen_t len)
+{
+    struct dmm_addr addr;
+    int r = dmm_addr_from_sockaddr(&addr, sa, len);
+    if (r < 0)
+        return r;
+    if (addr.family != entry->family)
+        return -EAFNOSUPPORT;
+    if (!dmm_addr_is_any(&addr))
+        dmm_addr_unmap(&addr);
+    return decide_bind(fd, entry, &addr);
+}
+
+static int listen_parts(int fd, struct entry *entry, int backlog)
+{
+    for (uint32_t i = 0; i < socket_parts(entry); i++) {
+        struct dmm_command command = {.op = DMM_CMD_LISTEN,
+                                      .socket = socket_part(entry, i)->index,
+                                      .value = backlog < 0 ? SOMAXCONN : (uint32_t)backlog};
+        int r = command_call(entry->client, &command, NULL);
+        if (r < 0)
+            return r;
+    }
+    if (entry->kernel && REAL(listen)(fd, backlog) < 0)
+        return -errno;
+    if (entry->late)
+        entry->late->backlog = backlog;
+    return 0;
+}
+
+int establish_listen(int fd, struct entry *entry, int backlog)
+{
+    if (entry->type != SOCK_STREAM)
+        return -EOPNOTSUPP;
+    int r = decide_unbound(fd, entry);
+    if (r < 0)
+        return r;
+    if (phase_of(entry) == PHASE_NATIVE)
+        return REAL(listen)(fd, backlog) < 0 ? -errno : 0;
+    if (socket_state(socket_part(entry, 0)->sock) & (DMM_SS_CONNECTED | DMM_SS_CONNECTING))
+        return -EINVAL;
+    return listen_parts(fd, entry, backlog);
+}
+
+/* ---- connect ---- */
+
+static bool connect_is_over(void *arg)
+{
+    return socket_state(arg) & (DMM_SS_CONNECTED | DMM_SS_DEAD);
+}
+
+/* The connection is on its way: its outcome, in time. */
+static int await_connection(struct entry *entry)
+{
+    struct dmm_socket *sock = entry->part.sock;
+    uint32_t ms = socket_word(sock, WORD_SNDTIMEO_MS);
+    if (!connect_is_over(sock)) {
+        struct waiter *waiter = waiter_get(entry->client);
+        if (!waiter)
+            return -ENOBUFS;
+        waiter_begin(waiter);
+        int r = waiter_watch(waiter, &entry->part);
+        if (r == 0)
+            r = waiter_wait(waiter, connect_is_over, sock,
+                            ms ? waiter_now() + (uint64_t)ms * 1000000u : 0, -1);
+        if (r < 0)
+            return r == -EAGAIN ? -EINPROGRESS : r;
+    }
+    uint32_t state = socket_state(sock);
+    int error = state & DMM_SS_DEAD ? socket_take_error(sock) : 0;
+    if (error || !(state & DMM_SS_CONNECTED))
+        return error ? -error : -ECONNABORTED;
+    socket_change_status(entry, STATUS_CONNECTED, 0);
+    return 0;
+}
+
+static int send_connect(struct entry *entry, const struct dmm_addr *remote)
+{
+    struct dmm_command command = {
+        .op = DMM_CMD_CONNECT, .socket = entry->part.index, .addr = *remote};
+    return command_call(entry->client, &command, NULL);
+}
+
+/* connect(2) after a failed one: the stack's socket is used up, a new one takes its place. */
+static int start_over(struct entry *entry)
+{
+    struct part part;
+    lock_take(&entry->lock, LOCK_PRIVATE);
+    struct part old = entry->part;
+    int r = client_is_dead(entry->client)
+                ? -ENETDOWN
+                : socket_open_part(entry->client, old.instance, old.family, entry, false, &part);
+    if (r == 0) {
+        for (int word = 0; word <= WORD_RCVBUF; word++)
+            socket_set_word(part.sock, (enum socket_word)word,
+                            socket_word(old.sock, (enum socket_word)word));
+        entry->part = part;
+        socket_close_part(entry->client, &old);
+    }
+    lock_drop(&entry->lock);
+    return r;
+}
+
+static int connect_stream(struct entry *entry, const struct dmm_addr *remote)
+{
+    struct dmm_socket *sock = entry->part.sock;
+    uint32_t state = socket_state(sock);
+    bool nonblock = socket_nonblock(entry);
+    if (state & DMM_SS_LISTENING)
+        return -EISCONN;
+    if (state & DMM_SS_CONNECTED) {
+        if (socket_word(sock, WORD_STATUS) & STATUS_CONNECTED)
+            return -EISCONN;
+        return await_connection(entry);
+    }
+    if (state & DMM_SS_DEAD) {
+        int error = socket_take_error(sock);
+        int r = error ? -error : start_over(entry);
+        if (r < 0)
+            return r;
+    } else if (state & DMM_SS_CONNECTING) {
+        return nonblock ? -EALREADY : await_connection(entry);
+    }
+    int r = send_connect(entry, remote);
+    if (r < 0)
+        return r;
+    return nonblock ? -EINPROGRESS : await_connection(entry);
+}
+
+/* connect(2) with AF_UNSPEC: dissolves a datagram socket's association. */
+static int disconnect(int fd, struct entry *entry, const struct sockaddr *sa, socklen_t len)
+{
+    const struct dmm_addr none = {.family = 0};
+    if (phase_of(entry) == PHASE_UNDECIDED)
+        return entry->kernel && REAL(connect)(fd, sa, len) < 0 ? -errno : 0;
+    if (phase_of(entry) != PHASE_STACK)
+        return 0;
+    return entry->type == SOCK_DGRAM ? send_connect(entry, &none) : -EOPNOTSUPP;
+}
+
+int establish_connect(int fd, struct entry *entry, const struct sockaddr *sa, socklen_t len)
+{
+    struct dmm_addr remote;
+    if (!sa)
+        return -EFAULT;
+    if (len >= (socklen_t)sizeof(sa->sa_family) && sa->sa_family == AF_UNSPEC)
+        return disconnect(fd, entry, sa, len);
+    int r = socket_take_address(entry, sa, len, &remote);
+    if (r == 0)
+        r = decide_connect(fd, entry, &remote);
+    if (r < 0)
+        return r;
+    if (phase_of(entry) == PHASE_NATIVE)
+        return REAL(connect)(fd, sa, len) < 0 ? -errno : 0;
+    return entry->type == SOCK_STREAM ? connect_stream(entry, &remote)
+                                      : send_connect(entry, &remote);
+}
+
+/* ---- accept ---- */
+
+static bool has_connection(const struct part *part)
+{
+    return atomic_load_explicit(&part->sock->rx_head, memory_order_relaxed) !=
+           atomic_load_explicit(&part->sock->rx_tail, memory_order_acquire);
+}
+
+/* Takes the oldest connection of the queue, against other threads and processes. DMM_NONE: none. */
+static uint32_t claim(struct entry *entry, const struct part *part)
+{
+    struct dmm_socket *sock = part->sock;
+    uint32_t head = atomic_load_explicit(&sock->rx_head, memory_order_relaxed);
+    for (;;) {
+        uint32_t tail = atomic_load_explicit(&sock->rx_tail, memory_order_acquire);
+        dmm_ring_ref ring = atomic_load_explicit(&sock->rx_ring, memory_order_acquire);
+        uint32_t size = dmm_ring_size(ring);
+        if (head == tail || size == 0)
+            return DMM_NONE;
+        const char *base = (const char *)entry->client->region + dmm_ring_offset(ring);
+        uint32_t index = *(const volatile uint32_t *)(base + (head & (size - 1)));
+        /* Release: the entry has been read; the sidecar may reuse its place. */
+        if (atomic_compare_exchange_weak_explicit(&sock->rx_head, &head, head + 4,
+                                                  memory_order_acq_rel, memory_order_relaxed))
+            return index;
+    }
+}
+
+static int make_accepted(struct entry *listener, const struct part *from, uint32_t index, int fd,
+                         int flags)
+{
+    struct client *client = listener->client;
+    struct entry *entry = entry_new(ENTRY_SOCKET);
+    if (!entry)
+        return -ENOBUFS;
+    entry->family = listener->family;
+    entry->type = SOCK_STREAM;
+    entry->protocol = IPPROTO_TCP;
+    entry->client = client;
+    entry->part = (struct part){.sock = dmm_region_socket(client->region, index),
+                                .index = index,
+                                .instance = from->instance,
+                                .family = from->family};
+    struct dmm_socket *sock = entry->part.sock;
+    for (int word = WORD_RCVTIMEO_MS; word <= WORD_RCVBUF; word++)
+        socket_set_word(sock, (enum socket_word)word,
+                        socket_word(from->sock, (enum socket_word)word));
+    socket_set_word(sock, WORD_STATUS,
+                    (socket_word(from->sock, WORD_STATUS) & ~(uint32_t)STATUS_NONBLOCK) |
+                        STATUS_CONNECTED | (flags & SOCK_NONBLOCK ? STATUS_NONBLOCK : 0));
+    atomic_store_explicit(&entry->phase, PHASE_STACK, memory_order_release);
+    int r = entry_install(fd, entry);
+    entry_put(entry);
+    return r;
+}
+
+/* accept(2) on one part, without waiting: the fd, or -EAGAIN and so on. */
+static int accept_part(struct entry *entry, const struct part *part, struct sockaddr *sa,
+                       socklen_t *len, int flags)
+{
+    struct client *client = entry->client;
+    uint32_t state = socket_state(part->sock);
+    if (!has_connection(part)) {
+        if (!(state & DMM_SS_LISTENING) ||
+            (atomic_load_explicit(&part->sock->app_flags, memory_order_relaxed) & DMM_AF_SHUT_RD))
+            return -EINVAL;
+        int error = state & DMM_SS_DEAD ? socket_take_error(part->sock) : 0;
+        return error ? -error : state & DMM_SS_DEAD ? -EINVAL : -EAGAIN;
+    }
+    int fd = client_placeholder(client, flags & SOCK_CLOEXEC);
+    if (fd < 0)
+        return fd;
+    uint32_t index = claim(entry, part);
+    if (index >= client->region->n_sockets) {
+        REAL(close)(fd);
+        return index == DMM_NONE ? -EAGAIN : -ECONNABORTED;
+    }
+    command_send_value(client, DMM_CMD_ACCEPTED, index, 0);
+    /* From here on the descriptor owns the connection, or nobody does. */
+    int r = make_accepted(entry, part, index, fd, flags);
+    if (r < 0) {
+        command_send_value(client, DMM_CMD_CLOSE, index, 1);
+        REAL(close)(fd);
+        return r;
+    }
+    if (sa)
+        socket_tell_address(entry, dmm_region_socket(client->region, index)->peer, sa, len);
+    return fd;
+}
+
+/* The parts and the kernel take turns at being asked first. */
+static int accept_any(int fd, struct entry *entry, struct sockaddr *sa, socklen_t *len, int flags)
+{
+    uint32_t n = socket_parts(entry);
+    uint32_t all = n + (entry->kernel ? 1 : 0);
+    uint32_t first =
+        entry->late ? atomic_fetch_add_explicit(&entry->late->turn, 1, memory_order_relaxed) : 0;
+    int r = -EAGAIN;
+    for (uint32_t i = 0; i < all && r == -EAGAIN; i++) {
+        uint32_t which = (first + i) % all;
+        if (which < n) {
+            r = accept_part(entry, socket_part(entry, which), sa, len, flags);
+        } else {
+            r = REAL(accept4)(fd, sa, len, flags);
+            r = r < 0 ? -errno : r;
+        }
+    }
+    return r;
+}
+
+static bool any_connection(void *arg)
+{
+    struct entry *entry = arg;
+    for (uint32_t i = 0; i < socket_parts(entry); i++) {
+        const struct part *part = socket_part(entry, i);
+        if (has_connection(part) || (socket_state(part->sock) & DMM_SS_DEAD) ||
+            (atomic_load_explicit(&part->sock->app_flags, memory_order_acquire) & DMM_AF_SHUT_RD))
+            return true;
+    }
+    return false;
+}
+
+static int await_any(int fd, struct entry *entry, uint64_t *deadline)
+{
+    uint32_t ms = socket_word(socket_part(entry, 0)->sock, WORD_RCVTIMEO_MS);
+    if (ms && *deadline == 0)
+        *deadline = waiter_now() + (uint64_t)ms * 1000000u;
+    struct waiter *waiter = waiter_get(entry->client);
+    if (!waiter)
+        return client_is_dead(entry->client) ? -ECONNRESET : -ENOBUFS;
+    waiter_begin(waiter);
+    for (uint32_t i = 0; i < socket_parts(entry); i++) {
+        int r = waiter_watch(waiter, socket_part(entry, i));
+        if (r < 0)
+            return r;
+    }
+    return waiter_wait(waiter, any_connection, entry, *deadline, entry->kernel ? fd : -1);
+}
+
+int establish_accept(int fd, struct entry *entry, struct sockaddr *sa, socklen_t *len, int flags)
+{
+    uint64_t deadline = 0;
+    if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))
+        return -EINVAL;
+    if (phase_of(entry) == PHASE_UNDECIDED)
+        return entry->type == SOCK_STREAM ? -EINVAL : -EOPNOTSUPP;
+    if (entry->type != SOCK_STREAM)
+        return -EOPNOTSUPP;
+    for (;;) {
+        int r = accept_any(fd, entry, sa, len, flags);
+        if (r != -EAGAIN || socket_nonblock(entry))
+            return r;
+        r = await_any(fd, entry, &deadline);
+        if (r < 0)
+            return r;
+    }
+}
+
+/* ---- shutdown, names ---- */
+
+static int shutdown_part(struct entry *entry, const struct part *part, int how)
+{
+    struct dmm_socket *sock = part->sock;
+    uint32_t state = socket_state(sock);
+    bool alive = !(state & DMM_SS_DEAD) &&
+                 (entry->type == SOCK_STREAM
+                      ? state & (DMM_SS_CONNECTED | DMM_SS_CONNECTING | DMM_SS_LISTENING)
+                      : sock->peer.family != 0);
+    uint32_t flags = (how != SHUT_WR ? DMM_AF_SHUT_RD : 0) | (how != SHUT_RD ? DMM_AF_SHUT_WR : 0);
+    if (!alive && entry->type == SOCK_STREAM)
+        return -ENOTCONN;
+    /* Release: seen by who is woken by the command's news. */
+    atomic_fetch_or_explicit(&sock->app_flags, flags, memory_order_acq_rel);
+    command_send_value(entry->client, DMM_CMD_SHUTDOWN, part->index, (uint32_t)how);
+    return alive ? 0 : -ENOTCONN;
+}
+
+int establish_shutdown(int fd, struct entry *entry, int how)
+{
+    if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
+        return -EINVAL;
+    int r = entry->kernel ? REAL(shutdown)(fd, how) : 0;
+    r = r < 0 ? -errno : 0;
+    if (phase_of(entry) == PHASE_UNDECIDED)
+        return entry->kernel ? r : -ENOTCONN;
+    for (uint32_t i = 0; i < socket_parts(entry); i++) {
+        int e = shutdown_part(entry, socket_part(entry, i), how);
+        r = r < 0 ? r : e;
+    }
+    return r;
+}
+
+static int check_room(const struct sockaddr *sa, const socklen_t *len)
+{
+    if (!sa || !len)
+        return -EFAULT;
+    return (int)*len < 0 ? -EINVAL : 0;
+}
+
+int establish_name(int fd, struct entry *entry, struct sockaddr *sa, socklen_t *len)
+{
+    struct dmm_addr addr = {.family = entry->family};
+    int r = check_room(sa, len);
+    if (r < 0)
+        return r;
+    if (entry->kernel)
+        return REAL(getsockname)(fd, sa, len) < 0 ? -errno : 0;
+    if (phase_of(entry) == PHASE_STACK)
+        addr = entry->part.sock->local;
+    else if (phase_of(entry) == PHASE_MULTI)
+        addr = entry->late->bound;
+    socket_tell_address(entry, addr, sa, len);
+    return 0;
+}
+
+int establish_peer(int fd, struct entry *entry, struct sockaddr *sa, socklen_t *len)
+{
+    int r = check_room(sa, len);
+    if (r < 0)
+        return r;
+    if (entry->kernel)
+        return REAL(getpeername)(fd, sa, len) < 0 ? -errno : 0;
+    if (phase_of(entry) != PHASE_STACK)
+        return -ENOTCONN;
+    struct dmm_socket *sock = entry->part.sock;
+    uint32_t state = socket_state(sock);
+    if (entry->type == SOCK_STREAM ? (state & (DMM_SS_CONNECTED | DMM_SS_DEAD)) != DMM_SS_CONNECTED
+                                   : sock->peer.family == 0)
+        return -ENOTCONN;
+    socket_tell_address(entry, sock->peer, sa, len);
+    return 0;
+}

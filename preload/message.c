@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "preload/message.h"
+
+#include "preload/calls.h"
+#include "preload/decide.h"
+#include "preload/multi.h"
+#include "preload/socket.h"
+#include "preload/stream.h"
+
+#include <errno.h>
+#include <signal.h>
+
+static enum entry_phase phase_of(struct entry *entry)
+{
+    return (enum entry_phase)atomic_load_explicit(&entry->phase, memory_order_acquire);
+}
+
+/* ---- receive ---- */
+
+static ssize_t receive_stack(struct entry *entry, struct msghdr *msg, int flags)
+{
+    if (entry->type == SOCK_DGRAM)
+        return datagram_receive(entry, &entry->part, msg, flags,
+                                (flags & MSG_DONTWAIT) || socket_nonblock(entry));
+    msg->msg_namelen = 0;
+    msg->msg_controllen = 0;
+    msg->msg_flags = 0;
+    return stream_receive(entry, msg->msg_iov, msg->msg_iovlen, flags);
+}
+
+ssize_t message_receive(int fd, struct entry *entry, struct msghdr *msg, int flags)
+{
+    enum entry_phase phase = phase_of(entry);
+    if (phase == PHASE_UNDECIDED) {
+        if (entry->kernel)
+            return MESSAGE_NATIVE;
+        if (entry->type == SOCK_STREAM)
+            return -ENOTCONN;
+        if ((flags & MSG_DONTWAIT) || socket_nonblock(entry))
+            return -EAGAIN;
+        int r = decide_unbound(fd, entry);
+        if (r < 0)
+            return r;
+        phase = phase_of(entry);
+    }
+    if (phase == PHASE_STACK)
+        return receive_stack(entry, msg, flags);
+    if (phase == PHASE_NATIVE)
+        return MESSAGE_NATIVE;
+    return entry->type == SOCK_DGRAM ? multi_receive(fd, entry, msg, flags) : -ENOTCONN;
+}
+
+ssize_t message_read(int fd, struct entry *entry, void *buf, size_t len, int flags)
+{
+    struct iovec iov = {.iov_base = buf, .iov_len = len > SSIZE_MAX ? SSIZE_MAX : len};
+    if (__builtin_expect(phase_of(entry) == PHASE_STACK && entry->type == SOCK_STREAM, 1))
+        return stream_receive(entry, &iov, 1, flags);
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    return message_receive(fd, entry, &msg, flags);
+}
+
+/* ---- send ---- */
+
+static ssize_t broken_pipe(const struct entry *entry, ssize_t r, int flags)
+{
+    if (r == -EPIPE && entry->type == SOCK_STREAM && !(flags & MSG_NOSIGNAL))
+        raise(SIGPIPE);
+    return r;
+}
+
+static ssize_t send_datagram(int fd, struct entry *entry, const struct msghdr *msg, int flags)
+{
+    struct dmm_addr addr;
+    const struct dmm_addr *to = NULL;
+    if (msg->msg_name && msg->msg_namelen) {
+        int r = socket_take_address(entry, msg->msg_name, msg->msg_namelen, &addr);
+        if (r < 0)
+            return r;
+        to = &addr;
+    }
+    if (phase_of(entry) == PHASE_UNDECIDED) {
+        if (!to)
+            return entry->kernel ? MESSAGE_NATIVE : -EDESTADDRREQ;
+        int r = decide_connect(fd, entry, to);
+        if (r < 0)
+            return r;
+    }
+    switch (phase_of(entry)) {
+    case PHASE_STACK:
+        return datagram_send(entry, &entry->part, msg, to, flags);
+    case PHASE_MULTI:
+        return multi_send(fd, entry, msg, to, flags);
+    default:
+        return MESSAGE_NATIVE;
+    }
+}
+
+ssize_t message_send(int fd, struct entry *entry, const struct msghdr *msg, int flags)
+{
+    if (entry->type == SOCK_DGRAM)
+        return send_datagram(fd, entry, msg, flags);
+    enum entry_phase phase = phase_of(entry);
+    if (phase == PHASE_STACK)
+        return broken_pipe(entry, stream_send(entry, msg->msg_iov, msg->msg_iovlen, flags), flags);
+    if (phase == PHASE_NATIVE || entry->kernel)
+        return MESSAGE_NATIVE;
+    return broken_pipe(entry, -EPIPE, flags);
+}
+
+ssize_t message_write(int fd, struct entry *entry, const void *buf, size_t len, int flags)
+{
+    struct iovec iov = {.iov_base = (void *)buf, .iov_len = len > SSIZE_MAX ? SSIZE_MAX : len};
+    if (__builtin_expect(phase_of(entry) == PHASE_STACK && entry->type == SOCK_STREAM, 1))
+        return broken_pipe(entry, stream_send(entry, &iov, 1, flags), flags);
+    const struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    return message_send(fd, entry, &msg, flags);
+}
+
+/* To a datagram socket every read makes a datagram of its own, as splice does in the kernel; apps
+ * that use sendfile use streams, so datagrams may copy through a buffer. */
+static ssize_t send_file_datagram(int fd, struct entry *entry, int in_fd, off_t *offset,
+                                  size_t count)
+{
+    char buf[16384];
+    size_t want = count < sizeof(buf) ? count : sizeof(buf);
+    ssize_t n = offset ? pread(in_fd, buf, want, *offset) : REAL(read)(in_fd, buf, want);
+    if (n <= 0)
+        return n < 0 ? -errno : 0;
+    ssize_t r = message_write(fd, entry, buf, (size_t)n, 0);
+    if (r > 0 && offset)
+        *offset += r;
+    return r;
+}
+
+ssize_t message_send_file(int fd, struct entry *entry, int in_fd, off_t *offset, size_t count)
+{
+    if (entry->type == SOCK_DGRAM)
+        return send_file_datagram(fd, entry, in_fd, offset, count);
+    if (phase_of(entry) == PHASE_STACK)
+        return broken_pipe(entry, stream_send_file(entry, in_fd, offset, count), 0);
+    return entry->kernel ? MESSAGE_NATIVE : broken_pipe(entry, -EPIPE, 0);
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "preload/poll.h"
+
+#include "preload/calls.h"
+#include "preload/epoll.h"
+#include "preload/ready.h"
+#include "preload/socket.h"
+#include "preload/waiter.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define ON_STACK       64 /* fds whose copy fits on the stack */
+#define NO_DOORBELL_MS 10 /* between looks where no waitset is to be had */
+#define POLL_ALWAYS    (POLLERR | POLLHUP)
+/* poll(2): the events that mean the same as these. */
+#define POLL_KNOWN (POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLRDNORM | POLLWRNORM)
+
+uint64_t poll_deadline_ms(int ms)
+{
+    if (ms < 0)
+        return UINT64_MAX;
+    return ms == 0 ? 0 : waiter_now() + (uint64_t)ms * 1000000u;
+}
+
+uint64_t poll_deadline(const struct timespec *timeout)
+{
+    if (!timeout || (uint64_t)timeout->tv_sec > UINT32_MAX)
+        return UINT64_MAX;
+    uint64_t ns = (uint64_t)timeout->tv_sec * 1000000000u + (uint64_t)timeout->tv_nsec;
+    return ns == 0 ? 0 : waiter_now() + ns;
+}
+
+bool poll_is_ours(struct pollfd *fds, nfds_t n)
+{
+    uint32_t limit = atomic_load_explicit(&entry_limit, memory_order_acquire);
+    for (nfds_t i = 0; limit && i < n; i++) {
+        if ((uint32_t)fds[i].fd < limit &&
+            atomic_load_explicit(&entry_table[fds[i].fd], memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+/* One poll: the app's fds, and the copy that the kernel gets, with a place for the doorbell. */
+struct polling {
+    struct pollfd *fds, *copy;
+    nfds_t n;
+    nfds_t n_kernel;       /* fds that the kernel is asked about */
+    int ready;             /* of ours */
+    struct client *client; /* of our sockets; NULL: none that could have news */
+};
+
+/* What one fd of ours says now. `kernel`: the kernel must be asked too. */
+static uint32_t look_at(struct polling *p, int fd, bool *kernel)
+{
+    uint32_t events = 0;
+    struct entry *entry = entry_get(fd);
+    *kernel = true;
+    if (!entry)
+        return 0;
+    if (entry->kind == ENTRY_EPOLL) {
+        events = epoll_nest(entry) ? POLLIN | POLLRDNORM : 0;
+    } else if (entry->kind == ENTRY_SOCKET && entry->phase != PHASE_NATIVE) {
+        *kernel = entry->kernel;
+        events = ready_entry(entry);
+        if (socket_parts(entry) && !client_is_dead(entry->client))
+            p->client = entry->client;
+    }
+    entry_put(entry);
+    return events;
+}
+
+static void look(struct polling *p)
+{
+    p->ready = 0;
+    p->n_kernel = 0;
+    p->client = NULL;
+    for (nfds_t i = 0; i < p->n; i++) {
+        bool kernel = true;
+        uint32_t events = look_at(p, p->fds[i].fd, &kernel);
+        p->fds[i].revents =
+            (short)(events & ((uint32_t)p->fds[i].events | POLL_ALWAYS) & POLL_KNOWN);
+        p->copy[i] = p->fds[i];
+        p->copy[i].revents = 0;
+        if (!kernel)
+            p->copy[i].fd = -1;
+        p->n_kernel += kernel && p->fds[i].fd >= 0;
+        p->ready += p->fds[i].revents != 0;
+    }
+}
+
+/* Adds what the kernel said. The number of ready fds. */
+static int merge(struct polling *p)
+{
+    int ready = 0;
+    for (nfds_t i = 0; i < p->n; i++) {
+        p->fds[i].revents = (short)(p->fds[i].revents | p->copy[i].revents);
+        ready += p->fds[i].revents != 0;
+    }
+    return ready;
+}
+
+static int ask_kernel(struct polling *p, int doorbell, uint64_t deadline, const sigset_t *mask)
+{
+    struct timespec left = {.tv_sec = 0};
+    struct timespec *timeout = &left;
+    uint64_t now = deadline && deadline != UINT64_MAX ? waiter_now() : 0;
+    if (deadline == UINT64_MAX)
+        timeout = NULL;
+    else if (deadline > now)
+        left = (struct timespec){.tv_sec = (time_t)((deadline - now) / 1000000000u),
+                                 .tv_nsec = (long)((deadline - now) % 1000000000u)};
+    p->copy[p->n] = (struct pollfd){.fd = doorbell, .events = POLLIN};
+    return REAL(ppoll)(p->copy, p->n + 1, timeout, mask) < 0 ? -errno : 0;
+}
+
+static int watch_all(struct polling *p, struct waiter *waiter)
+{
+    waiter_begin(waiter);
+    for (nfds_t i = 0; i < p->n; i++) {
+        struct entry *entry = entry_get_socket(p->fds[i].fd);
+        if (!entry)
+            continue;
+        int r = 0;
+        for (uint32_t j = 0; j < socket_parts(entry) && entry->client == p->client; j++)
+            r = waiter_watch(waiter, socket_part(entry, j));
+        entry_put(entry);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Sleeps until there may be news. 0, or a negative errno. */
+static int sleep_once(struct polling *p, uint64_t deadline, const sigset_t *mask)
+{
+    struct waiter *waiter = p->client ? waiter_get(p->client) : NULL;
+    if (!waiter) {
+        /* Without a doorbell, but with sockets that may have news: look again in a while. */
+        uint64_t soon = p->client ? waiter_now() + NO_DOORBELL_MS * 1000000u : deadline;
+        return ask_kernel(p, -1, soon < deadline ? soon : deadline, mask);
+    }
+    int r = watch_all(p, waiter);
+    if (r < 0)
+        return r;
+    if (!waiter_arm(waiter)) {
+        uint64_t soon = waiter_now() + 1000000u;
+        r = ask_kernel(p, -1, soon < deadline ? soon : deadline, mask);
+        waiter_disarm(waiter);
+        return r;
+    }
+    look(p);
+    r = p->ready ? 0 : ask_kernel(p, waiter->doorbell, deadline, mask);
+    bool rang = !p->ready && p->copy[p->n].revents;
+    waiter_disarm(waiter);
+    if (rang)
+        waiter_drain(waiter);
+    return r;
+}
+
+static int run(struct polling *p, uint64_t deadline, const sigset_t *mask)
+{
+    for (;;) {
+        look(p);
+        if (p->ready || deadline == 0) {
+            int r = p->n_kernel ? ask_kernel(p, -1, 0, NULL) : 0;
+            return r < 0 ? r : merge(p);
+        }
+        int r = sleep_once(p, deadline, mask);
+        if (r < 0)
+            return r;
+        int ready = merge(p);
+        if (ready)
+            return ready;
+        if (deadline != UINT64_MAX && waiter_now() >= deadline)
+            deadline = 0;
+    }
+}
+
+int poll_await(struct pollfd *fds, nfds_t n, uint64_t deadline, const sigset_t *mask)
+{
+    struct pollfd small[ON_STACK + 1];
+    struct polling p = {.fds = fds, .copy = small, .n = n};
+    size_t size = (n + 1) * sizeof(struct pollfd);
+    int saved = errno;
+    if (n > ON_STACK) {
+        p.copy = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p.copy == MAP_FAILED)
+            return -ENOMEM;
+    }
+    int r = run(&p, deadline, mask);
+    if (n > ON_STACK)
+        munmap(p.copy, size);
+    errno = saved;
+    return r;
+}

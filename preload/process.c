@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "preload/process.h"
+
+#include "preload/calls.h"
+#include "preload/client.h"
+#include "preload/entry.h"
+#include "preload/waiter.h"
+
+#include <errno.h>
+#include <signal.h>
+
+pid_t process_fork(int share)
+{
+    struct client_fork state;
+    sigset_t all, before;
+    /* No handler may run between the parts, neither here nor in the child. */
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    client_fork_prepare(&state, share);
+    pid_t pid = REAL(fork)();
+    int saved = errno;
+    if (pid == 0) {
+        entry_reset_locks();
+        waiter_fork_child();
+        client_fork_child(&state);
+    } else {
+        client_fork_parent(&state);
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    errno = saved;
+    return pid;
+}

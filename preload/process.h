@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * process: fork with the shim's state: the child becomes a process of the same client, with holds
+ * on all its sockets, a channel and a waitset of its own. Only one thread survives in the child, so
+ * locks that others may have held are freed there.
+ */
+#ifndef DMM_PRELOAD_PROCESS_H
+#define DMM_PRELOAD_PROCESS_H
+
+#include <sys/types.h>
+
+/* fork(2). `share`: the child may use the stack sockets (false: it will exec or exit, as after
+ * vfork; then it costs the sidecar nothing). */
+pid_t process_fork(int share);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "preload/ready.h"
+
+#include "preload/socket.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#define READABLE (EPOLLIN | EPOLLRDNORM)
+#define WRITABLE (EPOLLOUT | EPOLLWRNORM)
+
+static uint32_t stream_events(const struct ready_snapshot *s)
+{
+    uint32_t events = 0;
+    bool dead = s->state & DMM_SS_DEAD;
+    bool no_more_in = dead || (s->state & DMM_SS_EOF) || (s->app_flags & DMM_AF_SHUT_RD);
+    bool no_more_out = dead || (s->app_flags & DMM_AF_SHUT_WR);
+    bool fresh = !(s->state & (DMM_SS_CONNECTING | DMM_SS_CONNECTED | DMM_SS_DEAD));
+
+    if (s->state & DMM_SS_LISTENING)
+        return (dead ? EPOLLERR | EPOLLHUP : 0) | (dead || s->received ? READABLE : 0);
+    if ((no_more_in && no_more_out) || fresh)
+        events |= EPOLLHUP;
+    if (no_more_in)
+        events |= READABLE | EPOLLRDHUP;
+    if ((s->state & DMM_SS_CONNECTING) && !(s->state & (DMM_SS_CONNECTED | DMM_SS_DEAD)))
+        return events;
+    if (s->received >= (s->lowat ? s->lowat : 1))
+        events |= READABLE;
+    if (no_more_out || ready_writable(s->tx_size, s->tx_used))
+        events |= WRITABLE;
+    return events;
+}
+
+static uint32_t datagram_events(const struct ready_snapshot *s)
+{
+    uint32_t events = 0;
+    bool no_more_in = (s->state & DMM_SS_DEAD) || (s->app_flags & DMM_AF_SHUT_RD);
+    if (no_more_in)
+        events |= READABLE | EPOLLRDHUP;
+    if (no_more_in && ((s->state & DMM_SS_DEAD) || (s->app_flags & DMM_AF_SHUT_WR)))
+        events |= EPOLLHUP;
+    if (s->received)
+        events |= READABLE;
+    if (ready_writable(s->tx_size, s->tx_used))
+        events |= WRITABLE;
+    return events;
+}
+
+uint32_t ready_compute(const struct ready_snapshot *s)
+{
+    uint32_t events = s->stream ? stream_events(s) : datagram_events(s);
+    return s->error ? events | EPOLLERR : events;
+}
+
+uint32_t ready_part(const struct part *part)
+{
+    struct dmm_socket *sock = part->sock;
+    struct ready_snapshot s;
+    /* The state first: data that came before an end must not be missed. */
+    s.state = socket_state(sock);
+    s.stream = sock->type == SOCK_STREAM;
+    s.app_flags = atomic_load_explicit(&sock->app_flags, memory_order_relaxed);
+    s.error = atomic_load_explicit(&sock->so_error, memory_order_acquire) != 0;
+    s.received = atomic_load_explicit(&sock->rx_tail, memory_order_acquire) -
+                 atomic_load_explicit(&sock->rx_head, memory_order_relaxed);
+    s.lowat = socket_word(sock, WORD_RCVLOWAT);
+    s.tx_size = dmm_ring_size(atomic_load_explicit(&sock->tx_ring, memory_order_relaxed));
+    s.tx_used = atomic_load_explicit(&sock->tx_tail, memory_order_relaxed) -
+                atomic_load_explicit(&sock->tx_head, memory_order_acquire);
+    return ready_compute(&s);
+}
+
+uint32_t ready_entry(struct entry *entry)
+{
+    uint32_t n = socket_parts(entry);
+    uint32_t events = 0;
+    if (atomic_load_explicit(&entry->phase, memory_order_acquire) == PHASE_UNDECIDED)
+        return entry->kernel ? 0 : WRITABLE | (entry->type == SOCK_STREAM ? EPOLLHUP : 0);
+    for (uint32_t i = 0; i < n; i++)
+        events |= ready_part(socket_part(entry, i));
+    return events;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * record: the options that were set on a socket before its stack was chosen, in order, so that they
+ * can be set again on whichever is chosen. Setting an option again replaces its older entry, unless
+ * it is one that adds up (joining multicast groups).
+ *
+ * Pure. The owner serialises.
+ */
+#ifndef DMM_PRELOAD_RECORD_H
+#define DMM_PRELOAD_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define RECORD_OPTIONS 24
+#define RECORD_VALUE   24 /* bytes: ip_mreqn, ipv6_mreq and timeval fit */
+
+struct record_option {
+    int32_t level, name;
+    uint32_t len;
+    uint8_t value[RECORD_VALUE];
+};
+
+struct record {
+    uint32_t n;
+    struct record_option options[RECORD_OPTIONS];
+};
+
+/* 0; -ENOBUFS: too many; -EINVAL: `len` is more than a value holds. Then nothing is recorded. */
+int record_add(struct record *record, int level, int name, const void *value, uint32_t len);
+
+#endif

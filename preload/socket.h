@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * socket: what all operations on the shim's sockets share: the words that the shim keeps in the
+ * region (app_private), opening and closing a part, and the ends of an entry's life.
+ *
+ * Any thread. Functions return 0 or a negative errno, unless they say otherwise.
+ */
+#ifndef DMM_PRELOAD_SOCKET_H
+#define DMM_PRELOAD_SOCKET_H
+
+#include "preload/client.h"
+#include "preload/entry.h"
+
+/* dmm_socket.app_private: shared by all processes that hold the socket. relaxed, all. */
+enum socket_word {
+    WORD_STATUS,      /* STATUS_* */
+    WORD_RCVTIMEO_MS, /* 0: none */
+    WORD_SNDTIMEO_MS,
+    WORD_RCVLOWAT, /* 0: 1 */
+    WORD_LINGER_S,
+    WORD_SNDBUF, /* as getsockopt tells it; 0: not set */
+    WORD_RCVBUF,
+};
+enum {
+    STATUS_NONBLOCK = 1 << 0,
+    STATUS_LINGER = 1 << 1,
+    STATUS_PKTINFO = 1 << 2,   /* IP_PKTINFO, IPV6_RECVPKTINFO */
+    STATUS_RECVTTL = 1 << 3,   /* IP_RECVTTL, IPV6_RECVHOPLIMIT */
+    STATUS_RECVTOS = 1 << 4,   /* IP_RECVTOS, IPV6_RECVTCLASS */
+    STATUS_CONNECTED = 1 << 5, /* connect() has told of its success */
+};
+
+static inline uint32_t socket_word(struct dmm_socket *sock, enum socket_word word)
+{
+    return atomic_load_explicit(&sock->app_private[word], memory_order_relaxed);
+}
+static inline void socket_set_word(struct dmm_socket *sock, enum socket_word word, uint32_t value)
+{
+    atomic_store_explicit(&sock->app_private[word], value, memory_order_relaxed);
+}
+
+static inline uint32_t socket_state(const struct dmm_socket *sock)
+{
+    /* Acquire: addresses and ring positions that came before the state. */
+    return atomic_load_explicit(&sock->state, memory_order_acquire);
+}
+
+/* The status word of the open file description, wherever it is kept now. */
+_Atomic uint32_t *socket_status(struct entry *entry);
+bool socket_nonblock(struct entry *entry);
+void socket_change_status(struct entry *entry, uint32_t set, uint32_t clear);
+
+/* Whose name goes into rx_lock and tx_lock. */
+static inline uint32_t socket_owner(const struct entry *entry)
+{
+    return entry->client->process + 1;
+}
+
+/* OPEN. The part is the caller's to close. */
+int socket_open_part(struct client *client, uint32_t instance, uint16_t family,
+                     const struct entry *entry, bool adopt, struct part *part);
+void socket_close_part(struct client *client, const struct part *part);
+int socket_bind_part(struct client *client, struct part *part, const struct dmm_addr *addr,
+                     struct dmm_addr *bound);
+
+/* The parts of an entry: their number, and the i-th. */
+uint32_t socket_parts(struct entry *entry);
+struct part *socket_part(struct entry *entry, uint32_t i);
+
+/* Tells an address to the app: in the family of its socket, with the length that it gave. */
+void socket_tell_address(const struct entry *entry, struct dmm_addr addr, struct sockaddr *sa,
+                         socklen_t *len);
+/* An address from the app: family checked against the socket's; IPv4 if it is mapped. */
+int socket_take_address(const struct entry *entry, const struct sockaddr *sa, socklen_t len,
+                        struct dmm_addr *addr);
+
+/* Called by entry_put() for the last reference. */
+void socket_destroy(struct entry *entry);
+/* The sidecar is gone: all parts are dead with ECONNRESET. */
+void socket_lost(struct entry *entry);
+/* In a child that shares nothing with its parent: the socket becomes a dead one of its own. */
+void socket_disown(struct entry *entry);
+
+/* SO_ERROR: takes the pending error (0: none). */
+int socket_take_error(struct dmm_socket *sock);
+
+#endif
