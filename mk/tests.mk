@@ -19,16 +19,18 @@ $(eval $(call library,$(LIB_PRELOAD),$(PRELOAD_SRC)))
 LIBS_common  = $(LIB_JSON) $(LIB_COMMON)
 LIBS_cni     = $(LIB_CNI) $(LIBS_common)
 LIBS_tcpip   = $(LIB_TCPIP) $(LIB_COMMON)
+LIBS_tcp     = $(LIB_TCPIP) $(LIB_COMMON)
 LIBS_sidecar = $(LIB_SIDECAR) $(LIB_TCPIP) $(LIBS_common)
 LIBS_preload = $(LIB_PRELOAD) $(LIBS_common)
 LIBS_ctl     = $(LIB_CTL) $(LIBS_common)
 SYS_common   = $(JANSSON_LIBS) -lpthread
 SYS_cni      = $(NL_LIBS) $(JANSSON_LIBS) -lpthread -ldl
 SYS_tcpip    = -lpthread
+SYS_tcp      = -lpthread
 SYS_sidecar  = $(SIDECAR_LIBS)
 SYS_preload  = $(JANSSON_LIBS) -lpthread -ldl
 SYS_ctl      = $(JANSSON_LIBS) -lpthread
-AREAS        = common cni tcpip sidecar preload ctl
+AREAS        = common cni tcpip tcp sidecar preload ctl
 
 $(BUILD)/obj/tests/%: EXTRA = $(NL_CFLAGS)
 $(BUILD)/obj/tests/unit/sidecar/ethdev%: EXTRA = $(DPDK_CFLAGS)
