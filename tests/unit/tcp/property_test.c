@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whatever the wire does, both applications get the bytes that were sent, both ends come to
+ * CLOSED, and nothing stays allocated. One run a seed; the seed of a failing run is printed:
+ * TCP_SEED=n runs it alone, TCP_SEEDS=n runs so many.
+ */
+#include "sidecar/tcpip/tcp/tcb.h"
+#include "tests/unit/cmocka.h"
+#include "tests/unit/tcp/link.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SEEDS        3000
+#define SECONDS      40 /* of real time at most */
+#define VIRTUAL_LIFE (3600 * SEC)
+
+static uint8_t pattern(uint64_t at, unsigned side)
+{
+    return (uint8_t)(at * 13 + at / 251 + side * 101);
+}
+
+struct app {
+    struct dmm_sock *sock;
+    uint64_t to_send, received, expected;
+    uint32_t chunk, read_chunk;
+    bool closed;
+    unsigned side;
+};
+
+static uint64_t seed_now;
+
+static void check(bool ok, const char *what)
+{
+    if (!ok)
+        fail_msg("seed %llu: %s (TCP_SEED=%llu runs it)", (unsigned long long)seed_now, what,
+                 (unsigned long long)seed_now);
+}
+
+static void app_write(struct app *a)
+{
+    uint8_t buf[65536];
+
+    while (a->sock->tx_total < a->to_send && a->sock->tx_len < 262144) {
+        const uint64_t left = a->to_send - a->sock->tx_total;
+        const uint32_t n = left < a->chunk ? (uint32_t)left : a->chunk;
+
+        for (uint32_t i = 0; i < n; i++)
+            buf[i] = pattern(a->sock->tx_total + i, a->side);
+        node_write(a->sock, buf, n);
+    }
+}
+
+static void app_read(struct app *a)
+{
+    uint8_t buf[65536];
+    const uint32_t n = node_read(a->sock, buf, a->read_chunk);
+
+    for (uint32_t i = 0; i < n; i++)
+        check(buf[i] == pattern(a->received + i, !a->side), "a byte differs");
+    a->received += n;
+}
+
+/* Closes once all is sent and read: nobody throws bytes away. */
+static void app_turn(struct app *a)
+{
+    if (a->sock == NULL || !a->sock->connected || a->closed)
+        return;
+    check(a->sock->error == 0, "the connection failed");
+    app_write(a);
+    app_read(a);
+    if (a->sock->tx_total == a->to_send && a->received == a->expected) {
+        a->closed = true;
+        node_close(a->sock, DMM_CLOSE_GRACEFUL);
+    }
+}
+
+static unsigned per_10000(struct link *link, unsigned most)
+{
+    return link_random(link, 3) == 0 ? link_random(link, most + 1) : 0;
+}
+
+static void choose_quality(struct link *link, struct link_quality *q)
+{
+    *q = (struct link_quality){
+        .delay_ns = link_random(link, 4) == 0 ? link_random(link, 200) * MS
+                                              : link_random(link, 2000) * 1000ULL,
+        .jitter_ns = link_random(link, 2) * link_random(link, 1000) * 1000ULL,
+        .loss = per_10000(link, 1000),
+        .duplicate = per_10000(link, 500),
+        .reorder = per_10000(link, 2000),
+        .corrupt = per_10000(link, 300),
+        .reorder_ns = link_random(link, 50) * MS + 1,
+        .merge = link_random(link, 2),
+    };
+    if (link_random(link, 3) == 0) {
+        q->ns_per_byte = 1 + link_random(link, 1000);
+        q->queue = 5000 + link_random(link, 100000);
+        q->mark_ce = link_random(link, 2);
+    }
+}
+
+static void choose_node(struct link *link, struct node *node)
+{
+    static const char *const cc[] = {"cubic", "newreno", "dctcp"};
+
+    snprintf(node->config.congestion_control, sizeof(node->config.congestion_control), "%s",
+             cc[link_random(link, 3)]);
+    node->config.timestamps = link_random(link, 3) > 0;
+    node->config.sack = link_random(link, 4) > 0;
+    node->config.wscale = link_random(link, 4) > 0;
+    node->config.ecn = (enum tcpip_ecn)link_random(link, 3);
+    node->config.pacing = link_random(link, 4) == 0;
+    node->rx_cap = link_random(link, 2) == 0 ? 2000 + link_random(link, 60000) : 1024 * 1024;
+    if (link_random(link, 2) == 0) {
+        node->port.offloads = DMM_OFFLOAD_TX_CSUM | DMM_OFFLOAD_TSO4 | DMM_OFFLOAD_TSO6;
+        node->port.max_gso_size = 65536;
+    }
+    if (link_random(link, 4) == 0)
+        node->port.mtu = 1280 + link_random(link, 8000);
+}
+
+static void nothing_left(struct node *node)
+{
+    const struct tcp *tcp = node->ip->tcp;
+
+    check(node->n_alive == 0, "a socket was not released");
+    check(tcp->tcbs.used == 0, "a connection is left");
+    check(tcp->time_waits.used == 0, "a TIME-WAIT is left");
+    check(tcp->ranges.used == 0, "a transmission record is left");
+    check(tcp->store.blocks.used == 0 && tcp->store.heads.used == 0, "reassembly is left");
+    check(tcp->n_endpoints == 0 && tcp->n_half_open == 0, "the tables are not empty");
+}
+
+static void run_seed(uint64_t seed)
+{
+    static struct link link;
+    struct link_quality quality = {0};
+    struct dmm_sock *listener;
+    struct app app[2] = {{.side = 0}, {.side = 1}};
+    uint64_t end;
+
+    seed_now = seed;
+    link_init(&link, seed, &quality);
+    choose_quality(&link, &link.quality);
+    choose_node(&link, &link.node[0]);
+    choose_node(&link, &link.node[1]);
+    if (link.node[0].port.mtu < link.node[1].port.mtu)
+        link.node[1].port.mtu = link.node[0].port.mtu;
+    link.node[0].port.mtu = link.node[1].port.mtu;
+    link_start(&link);
+
+    const uint16_t family = link_random(&link, 2) ? AF_INET : AF_INET6;
+
+    listener = node_listen(&link.node[1], family, 80, 8);
+    app[0].sock = node_socket(&link.node[0], family, SOCK_STREAM);
+    for (unsigned i = 0; i < 2; i++) {
+        app[i].to_send = link_random(&link, 3) == 0 ? 0 : link_random(&link, 200000);
+        app[i].chunk = 1 + link_random(&link, 30000);
+        app[i].read_chunk = 1 + link_random(&link, 60000);
+    }
+    app[0].expected = app[1].to_send;
+    app[1].expected = app[0].to_send;
+    if (link_random(&link, 3) == 0)
+        node_setsockopt(app[0].sock, IPPROTO_TCP, 1 /* TCP_NODELAY */, 1);
+    check(node_connect(app[0].sock, family, 2, 80) == 0, "connect");
+
+    end = link.clock + VIRTUAL_LIFE;
+    while (!(app[0].closed && app[1].closed) && link.clock < end) {
+        /* an application that reads slowly does so by the clock */
+        link_step(&link, link.clock + 10 * MS);
+        if (app[1].sock == NULL && listener->n_accepted > 0)
+            app[1].sock = listener->accepted[--listener->n_accepted];
+        app_turn(&app[0]);
+        app_turn(&app[1]);
+        check(app[0].sock->error == 0, "the connection failed");
+    }
+    check(app[0].closed && app[1].closed, "the transfer did not end");
+    node_close(listener, DMM_CLOSE_GRACEFUL);
+    end = link.clock + 600 * SEC;
+    while (link_step(&link, end))
+        ;
+    nothing_left(&link.node[0]);
+    nothing_left(&link.node[1]);
+    link_stop(&link);
+}
+
+static void any_seed_delivers(void **state)
+{
+    const char *one = getenv("TCP_SEED");
+    const char *many = getenv("TCP_SEEDS");
+    const uint64_t seeds = many != NULL ? strtoull(many, NULL, 10) : SEEDS;
+    const time_t stop = time(NULL) + (many != NULL ? 86400 : SECONDS);
+    uint64_t seed;
+
+    UNUSED(state);
+    if (one != NULL) {
+        run_seed(strtoull(one, NULL, 10));
+        return;
+    }
+    for (seed = 1; seed <= seeds && time(NULL) < stop; seed++)
+        run_seed(seed);
+    print_message("%llu seeds\n", (unsigned long long)seed - 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(any_seed_delivers)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
