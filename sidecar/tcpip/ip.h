@@ -63,7 +63,8 @@ enum {
     NET_FLOW_BROADCAST = 1 << 2, /* the sender may send to broadcast addresses */
     NET_FLOW_LOOP = 1 << 3,      /* set by net: destination is one of our own addresses */
     NET_FLOW_REPLY = 1 << 4, /* a stranger caused it: its neighbour entry counts as a stranger's */
-    NET_FLOW_NO_LOOP_COPY = 1 << 5, /* multicast: no copy to our own members (IP_MULTICAST_LOOP 0) */
+    NET_FLOW_NO_LOOP_COPY =
+        1 << 5, /* multicast: no copy to our own members (IP_MULTICAST_LOOP 0) */
 };
 
 /* The caller sets src (or any), dst, proto, ttl (0: default), flags and bound_port, the rest zero;

@@ -232,6 +232,13 @@ static bool ack_acceptable(struct tcb *t, const struct segment *seg)
     return false;
 }
 
+/* The ACK field and what follows from it. False: t has gone. */
+static bool process_ack(struct tcb *t, const struct segment *seg)
+{
+    tcb_ack(t, seg);
+    return !(t->flags & TCB_FIN_SENT) || seq_leq(t->snd_una, t->fin_seq) || fin_acknowledged(t);
+}
+
 static void syn_in_window(struct tcb *t, const struct segment *seg)
 {
     t->s.ip->count.tcp_syn_bad++;
@@ -275,8 +282,8 @@ static bool check(struct tcb *t, struct segment *seg)
         /* the ACK in it counts even where its data does not fit (3.10.7.4: RCV.WND zero) */
         if ((seg->flags & TCP_ACK) && t->ep.state != TCPS_SYN_RECEIVED &&
             seq_leq(seg->ack, t->snd_nxt) && seq_geq(seg->ack, t->snd_una) &&
-            seq_in(seg->seq, t->rcv_nxt - 1, 2))
-            tcb_ack(t, seg);
+            seq_in(seg->seq, t->rcv_nxt - 1, 2) && !process_ack(t, seg))
+            return false;
         unacceptable(t, seg);
         return false;
     }
@@ -302,8 +309,7 @@ void synchronized_arrives(struct tcb *t, const struct segment *arrived)
         return;
     }
     remember_timestamp(t, &seg);
-    tcb_ack(t, &seg);
-    if ((t->flags & TCB_FIN_SENT) && seq_gt(t->snd_una, t->fin_seq) && !fin_acknowledged(t))
+    if (!process_ack(t, &seg))
         return;
     if (seg.len > 0 || (seg.flags & TCP_FIN))
         tcb_text(t, &seg);

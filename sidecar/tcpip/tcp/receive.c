@@ -66,16 +66,26 @@ static void trim(struct tcb *t, struct segment *seg)
     }
 }
 
+/* To the host's ring. False: it had not room for all (a window was offered before the ring was
+ * there, or the ring was made smaller); what fitted is taken, the rest has to come again. */
 static bool deliver(struct tcb *t, const uint8_t *data, uint32_t len)
 {
-    if (t->s.ip->host->rx_write(t->s.sock, data, len) < 0) {
+    const struct dmm_host *host = t->s.ip->host;
+    bool whole = true;
+
+    if (host->rx_write(t->s.sock, data, len) < 0) {
+        const uint32_t space = host->rx_space(t->s.sock);
+
         t->s.ip->count.tcp_rx_full_drop++;
         t->flags |= TCB_ACK_NOW;
-        return false;
+        whole = false;
+        if (space == 0 || space >= len || host->rx_write(t->s.sock, data, space) < 0)
+            return false;
+        len = space;
     }
     t->rcv_nxt += len;
     t->bytes_received += len;
-    return true;
+    return whole;
 }
 
 static void deliver_reassembled(struct tcb *t)

@@ -28,7 +28,9 @@ uint32_t tcb_receive_window(struct tcb *t)
     if (wnd > space)
         wnd = space;
     /* a small step is not offered: min(MSS, half the buffer) */
-    const uint32_t step = t->rcv_mss < t->rcv_limit / 2 ? t->rcv_mss : t->rcv_limit / 2;
+    const uint32_t buffer =
+        t->s.sock != NULL && t->rcv_capacity < t->rcv_limit ? t->rcv_capacity : t->rcv_limit;
+    const uint32_t step = t->rcv_mss < buffer / 2 ? t->rcv_mss : buffer / 2;
 
     if (wnd <= offered || wnd - offered < step)
         /* rounded up, so that the right edge never goes back (RFC 7323, 2.4) */
