@@ -76,7 +76,7 @@ static void black_hole(struct tcb *t)
     for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         if (steps[i] < 1280 && !ip_addr_is_v4(&t->ep.remote))
             return;
-        if (t->mss <= steps[i] - 40U || head->end - head->seq < t->cc.mss)
+        if (t->mss <= steps[i] - 40U || head->end - head->seq <= steps[i] - 40U)
             continue;
         t->mtu_cap = steps[i];
         t->s.ip->count.tcp_pmtu_black_holes++;

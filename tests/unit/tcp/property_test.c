@@ -97,7 +97,7 @@ static void choose_quality(struct link *link, struct link_quality *q)
     };
     if (link_random(link, 3) == 0) {
         q->ns_per_byte = 1 + link_random(link, 1000);
-        q->queue = 5000 + link_random(link, 100000);
+        q->queue = 20000 + link_random(link, 100000);
         q->mark_ce = link_random(link, 2);
     }
 }
