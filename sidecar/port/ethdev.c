@@ -43,9 +43,12 @@ static int make_pools(struct ethdev_port *p, unsigned number, struct dmm_err *er
     p->pool = rte_pktmbuf_pool_create(name, ETHDEV_MBUFS, ETHDEV_CACHE, 0,
                                       (uint16_t)(room + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY);
     snprintf(name, sizeof(name), "dmm%u-big", number);
+    uint32_t big_room = p->args.packed ? ETHDEV_PACKED_BIG_ROOM : ETHDEV_BIG_ROOM;
+    unsigned n_big = p->args.packed ? ETHDEV_PACKED_BIG_MBUFS : ETHDEV_BIG_MBUFS;
     if (p->pool)
-        p->big = rte_pktmbuf_pool_create(name, ETHDEV_BIG_MBUFS, ETHDEV_BIG_MBUFS / 2, 0,
-                                         ETHDEV_BIG_ROOM + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
+        p->big =
+            rte_pktmbuf_pool_create(name, n_big, ETHDEV_BURST, 0,
+                                    (uint16_t)(big_room + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY);
     return p->big ? 0
                   : dmm_err_set(err, rte_errno, "port %s: packet buffers: %s", p->data.info.name,
                                 strerror(rte_errno));

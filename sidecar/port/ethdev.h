@@ -26,15 +26,21 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 
-#define ETHDEV_BURST       64
-#define ETHDEV_QUEUE       1024
-#define ETHDEV_MBUFS       (2 * ETHDEV_QUEUE + 512)
-#define ETHDEV_CACHE       256
-#define ETHDEV_BIG_ROOM    33280 /* two hold a frame of 64 KB */
-#define ETHDEV_BIG_MBUFS   192
-#define ETHDEV_GATHER      8UL /* chained frames given out at once */
-#define ETHDEV_GATHER_SIZE (64 * 1024 + 256)
-#define ETHDEV_MAX_GSO     65535
+/* Buffers for frames to be segmented. With packed rings virtio_user gives back what was sent only
+ * when descriptors run out, and a frame may take one descriptor for two buffers: they must not run
+ * out first. */
+#define ETHDEV_PACKED_BIG_ROOM  8192
+#define ETHDEV_PACKED_BIG_MBUFS (2 * ETHDEV_QUEUE + 2 * ETHDEV_BURST)
+#define ETHDEV_BURST            64
+#define ETHDEV_QUEUE            1024
+#define ETHDEV_USER_TX          256 /* transmit descriptors of a virtio_user */
+#define ETHDEV_MBUFS            (2 * ETHDEV_QUEUE + 512)
+#define ETHDEV_CACHE            256
+#define ETHDEV_BIG_ROOM         33280 /* two hold a frame of 64 KB */
+#define ETHDEV_BIG_MBUFS        (ETHDEV_USER_TX + 2 * ETHDEV_BURST)
+#define ETHDEV_GATHER           8UL /* chained frames given out at once */
+#define ETHDEV_GATHER_SIZE      (64 * 1024 + 256)
+#define ETHDEV_MAX_GSO          65535
 
 enum ethdev_owner { ETHDEV_KEEPER, ETHDEV_WORKER };
 

@@ -75,6 +75,7 @@ int ethdev_args_parse(struct ethdev_args *args, const char *devargs, unsigned nu
         return dmm_err_set(err, EINVAL, "devargs \"%s\": too long", devargs);
     if (args->virtio_user) {
         args->listens = is_on(devargs, "server");
+        args->packed = is_on(devargs, "packed_vq");
         return set_path(args, devargs, "path", err);
     }
     if (args->vhost) {

@@ -21,6 +21,7 @@ struct ethdev_args {
     char path[108];         /* the UNIX socket; empty: none */
     bool listens;           /* we make the socket */
     bool virtio_user;       /* its peer may be absent; a lost one means a new device */
+    bool packed;            /* virtio_user with packed rings */
     bool vhost;
 };
 

@@ -56,13 +56,13 @@ static int configure(struct ethdev_port *p, const struct rte_eth_dev_info *info)
         conf.intr_conf.rxq = 0;
         rc = rte_eth_dev_configure(id, 1, 1, &conf);
     }
-    uint16_t n_rx = ETHDEV_QUEUE, n_tx = ETHDEV_QUEUE;
+    /* virtio_user gives sent buffers back only when it needs room, so all that its queue may hold
+     * counts as in use: a short queue, and a threshold that asks for room early. */
+    uint16_t n_rx = ETHDEV_QUEUE, n_tx = p->args.virtio_user ? ETHDEV_USER_TX : ETHDEV_QUEUE;
     if (!rc)
         rc = rte_eth_dev_adjust_nb_rx_tx_desc(id, &n_rx, &n_tx);
     if (!rc)
         rc = rte_eth_rx_queue_setup(id, 0, n_rx, (unsigned)SOCKET_ID_ANY, NULL, p->pool);
-    /* virtio_user gives sent buffers back only once fewer descriptors than this are free, by
-     * default when the ring is all but full: that would take far more buffers than are in use. */
     struct rte_eth_txconf tx = info->default_txconf;
     if (p->args.virtio_user)
         tx.tx_free_thresh = n_tx - TX_UNFREED;

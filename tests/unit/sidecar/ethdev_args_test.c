@@ -34,6 +34,10 @@ static void test_virtio_user(void **state)
     assert_false(a.listens);
     assert_int_equal(ethdev_args_parse(&a, "net_virtio_user0,server=1,path=/p", 0, &err), 0);
     assert_true(a.listens);
+    assert_false(a.packed);
+    assert_int_equal(ethdev_args_parse(&a, "net_virtio_user0,path=/p,packed_vq=1", 0, &err), 0);
+    assert_true(a.packed);
+    assert_false(a.listens);
     assert_string_equal(a.path, "/p");
 }
 
