@@ -11,6 +11,7 @@
 /* Every built-in stack: one line each. */
 static const struct dmm_stack_ops *const built_in[] = {
     &dmm_stack_lwip_ops,
+    &dmm_stack_tcpip_ops,
 };
 
 static int check(const struct dmm_stack_ops *ops, const char *name, struct dmm_err *err)
