@@ -60,7 +60,7 @@ $(eval $(call library,$(LIB_TCPIP),$(TCPIP_SRC)))
 $(eval $(call library,$(LIB_SIDECAR),$(SIDECAR_SRC)))
 $(eval $(call library,$(LIB_CTL),$(CTL_SRC)))
 
-SIDECAR_LIBS = $(DPDK_LIBS) -llwip -lmicrohttpd $(JANSSON_LIBS) -lpthread -ldl
+SIDECAR_LIBS = $(DPDK_LIBS) -lmicrohttpd $(JANSSON_LIBS) -lpthread -ldl
 
 link = @echo "  LD   $@"; mkdir -p $(@D); $(CC) -o $@
 

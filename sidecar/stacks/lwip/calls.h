@@ -77,6 +77,7 @@
     X(nd6_tmr)                                                                                     \
     X(nd6_input)                                                                                   \
     X(nd6_get_next_hop_addr_or_queue)                                                              \
+    X(ip4_addr_isbroadcast_u32)                                                                    \
     X(ip4_frag)                                                                                    \
     X(ip6_frag)                                                                                    \
     X(ip6_select_source_address)                                                                   \

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The options of an instance, all of which may be left out:
+ *     "tcp_nodelay": false      new connections start with TCP_NODELAY
+ *     "tso": true               leave segmentation to a port that offers it
+ *     "receive_window": 131070  bytes that a connection offers at most, 4096 to 131070
+ *     "send_buffer": 524288     bytes that a connection may have unacknowledged, 65535 to 4 MiB
+ */
 #include "sidecar/stacks/lwip/lw.h"
 
 #include <errno.h>

@@ -104,14 +104,13 @@ static bool parse_ip(struct packet *packet, const uint8_t *ip, uint32_t len)
 
 static bool is_ours(struct lw_port *port, const struct packet *packet, bool group_mac)
 {
-    const struct netif *netif = &port->netif;
     const ip_addr_t *dst = &packet->dst;
     const ip_addr_t *src = &packet->src;
     if (ip_addr_isloopback(src) || ip_addr_ismulticast(src) || lw_is_local(port->stack, src))
         return false;
     if (ip_addr_ismulticast(dst))
         return true;
-    if (IP_IS_V4(dst) && ip4_addr_isbroadcast(ip_2_ip4(dst), netif))
+    if (lw_is_broadcast(port, dst))
         return true;
     return !group_mac && !ip_addr_isloopback(dst) && lw_is_local(port->stack, dst);
 }

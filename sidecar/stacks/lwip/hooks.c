@@ -132,7 +132,7 @@ static err_t hook_split_unsent(struct tcp_pcb *pcb, u16_t split)
     /* It gives the rest a FIN and PSH, but forgets to take them from the head: the stream would end
      * in its middle. */
     if (err == ERR_OK)
-        TCPH_UNSET_FLAG(head->tcphdr, TCP_FIN | TCP_PSH);
+        ((uint8_t *)head->tcphdr)[13] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
     return err;
 }
 

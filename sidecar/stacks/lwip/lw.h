@@ -12,6 +12,10 @@
  *     listen.c    listeners and accept              udp.c     datagrams
  *     option.c    socket options, TCP_INFO          icmp.c    ICMP errors for sockets
  *
+ * Limits that are lwIP's: no selective acknowledgement, no path MTU discovery over IPv4, an MSS of
+ * at most 1460, timers in steps of 250 ms, ten neighbours for each family, connections searched in
+ * a list; routes to its own prefixes and a default one; one IPv4 address for each port.
+ *
  * Invariants
  *   - Only lw_stack_current (hooks.c) is global besides `lw` (calls.h): at most one instance lives.
  *   - A socket owns its pcb exactly while s->tcp, s->listener or s->udp is set; the pcb's callback
@@ -26,6 +30,7 @@
 #define DMM_SIDECAR_STACKS_LWIP_LW_H
 
 #include "sidecar/stack.h"
+#include "sidecar/stacks/built_in.h"
 #include "sidecar/stacks/lwip/calls.h"
 
 #define LW_NS_PER_MS 1000000u
@@ -163,6 +168,7 @@ void lw_port_refresh(struct lw_port *port);     /* MTU and offloads, again */
 struct lw_port *lw_route(struct lw_stack *stack, const ip_addr_t *ip);
 /* The address that packets to `ip` leave `port` with; false if it has none. */
 bool lw_source(struct lw_port *port, const ip_addr_t *ip, ip_addr_t *source);
+bool lw_is_broadcast(const struct lw_port *port, const ip_addr_t *ip);
 bool lw_is_local(struct lw_stack *stack, const ip_addr_t *ip);
 
 /* frame.c */

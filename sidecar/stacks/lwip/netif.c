@@ -340,6 +340,11 @@ bool lw_source(struct lw_port *port, const ip_addr_t *ip, ip_addr_t *source)
     return found != NULL;
 }
 
+bool lw_is_broadcast(const struct lw_port *port, const ip_addr_t *ip)
+{
+    return IP_IS_V4(ip) && lw.ip4_addr_isbroadcast_u32(ip_2_ip4(ip)->addr, &port->netif);
+}
+
 bool lw_is_local(struct lw_stack *stack, const ip_addr_t *ip)
 {
     if (ip_addr_isloopback(ip))

@@ -22,8 +22,9 @@ static void recv_cb(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_add
         datagram.ttl = IPH_TTL(lw.ip_data->current_ip4_header);
         datagram.tos = IPH_TOS(lw.ip_data->current_ip4_header);
     } else if (lw.ip_data->current_ip6_header) {
-        datagram.ttl = IP6H_HOPLIM(lw.ip_data->current_ip6_header);
-        datagram.tos = (uint8_t)IP6H_TC(lw.ip_data->current_ip6_header);
+        const uint8_t *ip6 = (const uint8_t *)lw.ip_data->current_ip6_header;
+        datagram.ttl = ip6[7];
+        datagram.tos = (uint8_t)(ip6[0] << 4 | ip6[1] >> 4);
     }
     datagram.iov[0] = (struct iovec){p->payload, p->tot_len};
     if (p->next) {
@@ -108,7 +109,7 @@ int lw_udp_connect(struct lw_sock *s, const struct dmm_addr *peer)
         return -EINVAL;
     if (!port || !lw_source(port, &ip, &source))
         return -ENETUNREACH;
-    if (IP_IS_V4(&ip) && ip_addr_isbroadcast(&ip, &port->netif) && !s->options.broadcast)
+    if (lw_is_broadcast(port, &ip) && !s->options.broadcast)
         return -EACCES;
     err_t err = lw.udp_connect(s->udp, &ip, peer->port);
     if (err != ERR_OK)
@@ -141,7 +142,7 @@ static int plan_send(struct lw_sock *s, const struct dmm_datagram *datagram, ip_
         return ENETUNREACH;
     if (IP_IS_V6(dst) && ip6_addr_lacks_zone(ip_2_ip6(dst), IP6_UNKNOWN))
         ip6_addr_assign_zone(ip_2_ip6(dst), IP6_UNKNOWN, &(*port)->netif);
-    if (IP_IS_V4(dst) && ip_addr_isbroadcast(dst, &(*port)->netif) && !s->options.broadcast)
+    if (lw_is_broadcast(*port, dst) && !s->options.broadcast)
         return EACCES;
     ip_addr_t given;
     lw_addr_to_ip(&datagram->local, &given);

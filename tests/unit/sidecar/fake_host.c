@@ -386,34 +386,60 @@ unsigned fake_turn(struct fake_host *host)
     if (host->real_time)
         host->now = fake_real_now();
     unsigned done = 0;
+    host->flushed = true;
     for (unsigned i = 0; i < host->n_ports; i++)
         done += fake_receive(&host->ports[i]);
-    return done + host->ops->poll(host->stack);
+    done += host->ops->poll(host->stack);
+    for (unsigned i = 0; i < host->n_ports; i++)
+        host->flushed &= fake_flush(&host->ports[i]);
+    return done;
+}
+
+/* Waits for the host's ports, at most `timeout` ns. */
+static void sleep_on_ports(struct fake_host *host, uint64_t timeout)
+{
+    struct pollfd fds[FAKE_PORTS];
+    nfds_t n = 0;
+    bool frames = false;
+    for (unsigned i = 0; i < host->n_ports; i++) {
+        struct fake_port *port = &host->ports[i];
+        if (port->device) {
+            frames |= port->device->ops->arm(port->device);
+            fds[n++] = (struct pollfd){port->device->ops->wait_fd(port->device), POLLIN, 0};
+        } else if (port->fd >= 0) {
+            short events = (short)(POLLIN | (port->was_full ? POLLOUT : 0));
+            fds[n++] = (struct pollfd){port->fd, events, 0};
+        }
+    }
+    if (!host->flushed && timeout > DMM_PORT_RETRY_NS)
+        timeout = DMM_PORT_RETRY_NS;
+    struct timespec ts = {(time_t)(timeout / FAKE_SECOND), (long)(timeout % FAKE_SECOND)};
+    if (!frames)
+        ppoll(fds, n, &ts, NULL);
+    for (unsigned i = 0; i < host->n_ports; i++)
+        if (host->ports[i].device)
+            host->ports[i].device->ops->disarm(host->ports[i].device);
 }
 
 /* Sleeps or moves the clocks to whatever comes next, but not beyond `end`. */
 static void advance(struct fake_host *const *hosts, uint64_t end)
 {
     uint64_t next = end;
-    struct pollfd fds[FAKE_PORTS * 4];
-    nfds_t n = 0;
     for (struct fake_host *const *h = hosts; *h; h++) {
         uint64_t deadline = (*h)->ops->next_deadline((*h)->stack);
         next = deadline < next ? deadline : next;
         for (unsigned i = 0; i < (*h)->n_ports; i++) {
-            struct fake_port *port = &(*h)->ports[i];
-            if (port->first && port->first->due < next)
-                next = port->first->due;
-            if (port->fd >= 0)
-                fds[n++] =
-                    (struct pollfd){port->fd, (short)(POLLIN | (port->was_full ? POLLOUT : 0)), 0};
+            const struct fake_frame *first = (*h)->ports[i].first;
+            if (first && first->due < next)
+                next = first->due;
         }
     }
     uint64_t now = hosts[0]->now;
     if (next <= now)
         next = now + 1; /* a deadline that has passed: the next turn is later all the same */
     if (hosts[0]->real_time) {
-        poll(fds, n, (int)((next - now) / 1000000));
+        FAKE_CHECK(!hosts[1]); /* one host each process */
+        sleep_on_ports(hosts[0], next - now);
         return;
     }
     for (struct fake_host *const *h = hosts; *h; h++)

@@ -8,10 +8,11 @@
  *
  * Time. The clock is virtual: fake_run() turns all hosts until a condition holds, and when nothing
  * is left to do moves the clock to the next deadline, so minutes of timers cost nothing. A host
- * with a link to another process (fake_link_fd()) runs in real time instead.
+ * with a link out of the process runs in real time instead.
  *
  * Links. A port's frames go to a port of another host (fake_link()), to a socket that another
- * process reads (fake_link_fd()), to a script (port->script), or nowhere. A link can lose, reorder
+ * process reads (fake_link_fd()), to a real port of the sidecar (fake_link_device()), to a script
+ * (port->script), or nowhere. A link can lose, reorder
  * and delay, and can be a plain wire: no offloads, merged frames split, checksums completed.
  *
  * Sockets. struct dmm_sock is the app's side too: fake_write(), fake_read(), fake_accept() do what
@@ -23,6 +24,7 @@
 #ifndef DMM_TESTS_UNIT_SIDECAR_FAKE_HOST_H
 #define DMM_TESTS_UNIT_SIDECAR_FAKE_HOST_H
 
+#include "sidecar/port/port.h"
 #include "sidecar/stack.h"
 
 #define FAKE_PORTS   4
@@ -55,6 +57,7 @@ struct fake_port {
 
     struct fake_port *peer;
     int fd; /* -1: none */
+    struct dmm_port *device;
     /* Sees every frame that the stack sends; true: the frame goes no further. */
     bool (*script)(struct fake_port *port, const struct dmm_frame *frame, void *arg);
     void *script_arg;
@@ -101,6 +104,7 @@ struct fake_host {
     uint64_t now;
     bool real_time;
     bool no_transmit; /* within create and destroy */
+    bool flushed;     /* no real port holds frames back */
     uint32_t ring_size;
     unsigned n_ports;
     struct fake_port ports[FAKE_PORTS];
@@ -129,6 +133,9 @@ void fake_add_address(struct fake_port *port, const char *ip, uint8_t prefix_len
 void fake_add_route(struct fake_port *port, const char *prefix, const char *gateway);
 void fake_link(struct fake_port *a, struct fake_port *b);
 void fake_link_fd(struct fake_port *port, int fd);
+/* Joins it to a real port, whose addresses, MAC, MTU and offloads it gets; in real time. Owned by
+ * the caller, who destroys it after the stack. */
+void fake_link_device(struct fake_port *port, struct dmm_port *device);
 /* Queues a frame for the stack, as if it had come in. */
 void fake_inject(struct fake_port *port, const void *data, uint32_t len, uint8_t flags);
 void fake_inject_frame(struct fake_port *port, const struct dmm_frame *frame);

@@ -270,7 +270,14 @@ int fake_transmit(struct fake_port *port, const struct dmm_tx_frame *tx)
     if (!port->unchecked)
         check_frame(port, tx, f->data, len);
     int rc = 0;
-    if (port->faults.wire) {
+    if (port->device) {
+        rc = port->device->ops->transmit(port->device, tx);
+        free(f);
+        FAKE_CHECK(rc == 0 || rc == -EAGAIN || rc == -ENETDOWN);
+        port->was_full |= rc == -EAGAIN;
+        if (rc)
+            return rc;
+    } else if (port->faults.wire) {
         carry_wire(port, f, tx->hdr_len);
         free(f);
     } else {
@@ -320,8 +327,34 @@ static void read_fd(struct fake_port *port)
     }
 }
 
+static unsigned receive_device(struct fake_port *port)
+{
+    struct fake_host *host = port->host;
+    struct dmm_frame frames[BATCH];
+    unsigned n = port->device->ops->receive(port->device, frames, BATCH);
+    if (n)
+        host->ops->input(host->stack, port->index, frames, n);
+    port->received += n;
+    return n;
+}
+
+bool fake_flush(struct fake_port *port)
+{
+    if (!port->device)
+        return true;
+    bool flushed = port->device->ops->flush(port->device);
+    if (flushed && port->was_full) {
+        port->was_full = false;
+        port->host->ops->port_writable(port->host->stack, port->index);
+        flushed = port->device->ops->flush(port->device);
+    }
+    return flushed;
+}
+
 unsigned fake_receive(struct fake_port *port)
 {
+    if (port->device)
+        return receive_device(port);
     struct fake_host *host = port->host;
     struct fake_frame *taken[BATCH];
     struct dmm_frame frames[BATCH];
@@ -404,6 +437,15 @@ void fake_link(struct fake_port *a, struct fake_port *b)
 {
     a->peer = b;
     b->peer = a;
+}
+
+void fake_link_device(struct fake_port *port, struct dmm_port *device)
+{
+    const struct dmm_port_info *info = device->ops->info(device);
+    port->device = device;
+    port->info = *info;
+    port->host->real_time = true;
+    port->host->now = fake_real_now();
 }
 
 void fake_link_fd(struct fake_port *port, int fd)

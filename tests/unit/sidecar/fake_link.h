@@ -11,6 +11,8 @@ uint64_t fake_real_now(void); /* CLOCK_MONOTONIC */
 int fake_transmit(struct fake_port *port, const struct dmm_tx_frame *frame);
 /* Gives the stack the frames that have arrived, and port_writable(); returns how many. */
 unsigned fake_receive(struct fake_port *port);
+/* Lets a real port send what it has. False: it could not, the next turn must not wait long. */
+bool fake_flush(struct fake_port *port);
 void fake_drop_frames(struct fake_port *port);
 
 #endif

@@ -3,7 +3,7 @@
  * address. What needs a wire is in lwip_wire_test.c. */
 #include "tests/unit/cmocka.h"
 
-#include "sidecar/stacks/lwip/lw.h"
+#include "sidecar/stacks/built_in.h"
 #include "tests/unit/sidecar/fake_host.h"
 
 #include <errno.h>
