@@ -7,6 +7,7 @@
 #include "common/mapping.h"
 #include "common/number.h"
 #include "tests/unit/cmocka.h"
+#include "tests/unit/common/mapping_say.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,23 +36,6 @@ static void take_block(const char *block, int line)
         n_rules++;
 }
 
-static void answer_to(const struct dmm_mapping_query *query, char *stacks, char *reason,
-                      size_t size)
-{
-    static const char *const reasons[] = {"default", "loopback", "wildcard"};
-    struct dmm_mapping_match match = dmm_mapping_match(&mapping, query);
-    size_t used = 0;
-    for (uint32_t i = 0; i < mapping.n_instances; i++) {
-        if (match.instances & (1U << i))
-            used += (size_t)snprintf(stacks + used, size - used, "%s%s", used ? "+" : "",
-                                     mapping.instances[i]);
-    }
-    if (match.rule >= 0)
-        snprintf(reason, size, "rule %d", match.rule);
-    else
-        snprintf(reason, size, "%s", reasons[-match.rule - 1]);
-}
-
 /* "10.0.0.1:80", "[::1]:80" */
 static struct dmm_addr parse_address(char *text)
 {
@@ -78,8 +62,8 @@ static void check_row(const char *row, int line)
     char process[16] = "app";
     char want_stacks[64];
     char want_reason[64];
-    char stacks[64];
-    char reason[64];
+    char want[MAPPING_SAY + 16];
+    char answer[MAPPING_SAY];
     const char *rest = strstr(row + 1, " | ");
     if (!rest || sscanf(row, "| %7s %7s %63s by %15s |", protocol, direction, address, process) < 3)
         return;
@@ -93,9 +77,10 @@ static void check_row(const char *row, int line)
     bool listens = strcmp(direction, "listen") == 0;
     query.direction = listens ? DMM_DIR_LISTEN : DMM_DIR_CONNECT;
     *(listens ? &query.local : &query.remote) = parse_address(address);
-    answer_to(&query, stacks, reason, sizeof(stacks));
-    if (strcmp(stacks, want_stacks) != 0 || strcmp(reason, want_reason) != 0)
-        fail_msg("line %d: goes to %s by %s", line, stacks, reason);
+    snprintf(want, sizeof(want), "%s %s", want_stacks, want_reason);
+    mapping_say(&mapping, &query, answer);
+    if (strcmp(answer, want) != 0)
+        fail_msg("line %d: the answer is %s", line, answer);
     n_rows++;
 }
 

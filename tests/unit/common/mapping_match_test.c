@@ -2,6 +2,7 @@
 /* Which socket goes where: dmm_mapping_match() on mappings written as an operator writes them. */
 #include "common/mapping.h"
 #include "tests/unit/cmocka.h"
+#include "tests/unit/common/mapping_say.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,23 +22,10 @@ static void given(const char *default_stack, const char *rules)
     assert_true(dmm_mapping_check(&mapping));
 }
 
-/* "kernel+fast rule 1", "kernel wildcard" */
 static const char *answer_to(const struct dmm_mapping_query *query)
 {
-    static const char *const reasons[] = {"default", "loopback", "wildcard"};
-    static char text[128];
-    struct dmm_mapping_match match = dmm_mapping_match(&mapping, query);
-    size_t used = 0;
-    for (uint32_t i = 0; i < mapping.n_instances; i++) {
-        if (match.instances & (1U << i))
-            used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", used ? "+" : "",
-                                     mapping.instances[i]);
-    }
-    if (match.rule >= 0)
-        snprintf(text + used, sizeof(text) - used, " rule %d", match.rule);
-    else
-        snprintf(text + used, sizeof(text) - used, " %s", reasons[-match.rule - 1]);
-    return text;
+    static char text[MAPPING_SAY];
+    return mapping_say(&mapping, query, text);
 }
 
 static struct dmm_addr addr_of(const char *ip, uint16_t port)
