@@ -42,8 +42,16 @@ static bool may_report(const struct net_rx *rx, bool group_too)
         return false;
     if (ip_addr_is_any(&rx->p.src) || ip_addr_is_multicast(&rx->p.src))
         return false;
-    bool icmp = rx->p.proto == (rx->v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
-    return !icmp || (rx->p.l4_len && !net_icmp_is_error(rx->v4, rx->p.l4[0]));
+    if (rx->v4)
+        return rx->p.proto != IPPROTO_ICMP ||
+               (rx->p.l4_len && !net_icmp_is_error(true, rx->p.l4[0]));
+    /* The walk may have ended at a fault in front of the ICMPv6 header. */
+    uint8_t protocol;
+    size_t at;
+    if (!net_ip6_upper(rx->p.l3, rx->p.l3_len, &protocol, &at))
+        return true;
+    return protocol != IPPROTO_ICMPV6 ||
+           (at < rx->p.l3_len && !net_icmp_is_error(false, rx->p.l3[at]));
 }
 
 void net_icmp_error(struct net *net, const struct net_rx *rx, uint8_t type, uint8_t code,

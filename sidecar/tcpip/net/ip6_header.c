@@ -144,3 +144,24 @@ enum net_ip6_walk_end net_ip6_walk(const uint8_t *packet, size_t len, uint8_t ne
     }
     return walk->next == NET_IP6_NONE ? NET_IP6_END : NET_IP6_UPPER;
 }
+
+bool net_ip6_upper(const uint8_t *packet, size_t len, uint8_t *protocol, size_t *at)
+{
+    size_t i = NET_IP6_HDR;
+    if (len < NET_IP6_HDR)
+        return false;
+    uint8_t next = packet[6];
+    for (unsigned n = 0; is_extension(next) && n < 2 * NET_IP6_EXT_HEADERS; n++) {
+        if (len - i < 8)
+            return false;
+        bool fragment = next == NET_IP6_FRAGMENT;
+        size_t size = fragment ? NET_IP6_FRAG_HDR : 8u + packet[i + 1] * 8u;
+        if (size > len - i || (fragment && net_get16(packet + i + 2) & 0xfff8))
+            return false;
+        next = packet[i];
+        i += size;
+    }
+    *protocol = next;
+    *at = i;
+    return !is_extension(next);
+}

@@ -77,4 +77,8 @@ struct net_ip6_walk {
 enum net_ip6_walk_end net_ip6_walk(const uint8_t *packet, size_t len, uint8_t next, uint16_t at,
                                    bool first, struct net_ip6_walk *walk);
 
+/* The upper-layer protocol behind all extension headers, whatever is in them, and its offset in
+ * *at: for who may get an error. False if it is not to be found. */
+bool net_ip6_upper(const uint8_t *packet, size_t len, uint8_t *protocol, size_t *at);
+
 #endif
