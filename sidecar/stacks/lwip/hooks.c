@@ -142,12 +142,11 @@ err_t lw_tcp_output(struct tcp_pcb *pcb)
 {
     const struct tcp_seg *seg = pcb->unsent;
     if (seg && seg->len > pcb->mss && *lw.tcp_input_pcb != pcb) {
-        uint32_t window = LWIP_MIN(pcb->snd_wnd, pcb->cwnd);
-        uint32_t used = ntohl(seg->tcphdr->seqno) - pcb->lastack;
-        if (used + seg->len > window && window >= used + pcb->mss) {
-            uint32_t room = window - used;
+        /* Signed: the head of a retransmission may be acknowledged in part. */
+        int64_t used = (int32_t)(ntohl(seg->tcphdr->seqno) - pcb->lastack);
+        int64_t room = (int64_t)LWIP_MIN(pcb->snd_wnd, pcb->cwnd) - used;
+        if (seg->len > room && room >= pcb->mss)
             hook_split_unsent(pcb, (u16_t)(room - room % pcb->mss));
-        }
     }
     return lw.tcp_output(pcb);
 }
