@@ -50,8 +50,7 @@ void tcb_established(struct tcb *t)
     tcb_set_state(t, TCPS_ESTABLISHED);
     ip->count.tcp_established++;
     t->backoffs = 0;
-    t->last_receive = t->tune_at = ip->now;
-    t->tune_seq = t->rcv_nxt;
+    t->last_receive = ip->now;
     t->cc.cwnd = ip->config.initial_window * t->cc.mss; /* RFC 6928 */
     if (t->syn_tries > 1)                               /* RFC 5681, 3.1 */
         t->cc.cwnd = t->cc.mss;

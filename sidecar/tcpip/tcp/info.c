@@ -77,7 +77,7 @@ static void fill_counts(const struct tcb *t, struct tcp_info *i)
     i->tcpi_last_data_sent = ms_since(now, t->idle_since);
     i->tcpi_last_data_recv = ms_since(now, t->last_receive);
     i->tcpi_last_ack_recv = ms_since(now, t->last_ack_received);
-    i->tcpi_rcv_space = t->rcv_limit;
+    i->tcpi_rcv_space = t->rcv_capacity;
     i->tcpi_bytes_acked = t->bytes_acked;
     i->tcpi_bytes_received = t->bytes_received;
     i->tcpi_bytes_sent = t->bytes_sent;

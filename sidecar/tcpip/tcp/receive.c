@@ -106,7 +106,7 @@ static void deliver_reassembled(struct tcb *t)
 static void out_of_order(struct tcb *t, const struct segment *seg)
 {
     struct reassembly_store *store = &tcp_of(t)->store;
-    const uint32_t max_blocks = 2 * (t->rcv_limit / (REASSEMBLY_BLOCK / 2)) + 16;
+    const uint32_t max_blocks = 2 * (t->rcv_capacity / (REASSEMBLY_BLOCK / 2)) + 16;
     struct sack_block held;
     bool full;
 
@@ -215,7 +215,6 @@ void tcb_text(struct tcb *t, const struct segment *arrived)
     } else if (seg.len > 0) {
         out_of_order(t, &seg);
     }
-    tcb_autotune(t);
     schedule_ack(t);
     if (t->flags & TCB_ACK_NOW)
         tcb_schedule(t);

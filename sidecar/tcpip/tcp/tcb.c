@@ -12,7 +12,6 @@
 #define KEEP_INTERVAL_S 75
 #define KEEP_COUNT      9
 #define QUICK_ACKS      16
-#define FIRST_WINDOW    65535
 #define MAX_RANGES      (1 << 20)
 
 int tcp_create(struct tcpip *ip, char *err, size_t errlen)
@@ -75,7 +74,6 @@ struct tcb *tcb_new(struct tcpip *ip, uint8_t family)
         .ep = {.state = TCPS_CLOSED},
         .timer = {.fire = tcb_timer_fire},
         .max_pacing = UINT64_MAX,
-        .rcv_limit = FIRST_WINDOW,
         .quick_acks = QUICK_ACKS,
         .keep_idle_s = KEEP_IDLE_S,
         .keep_interval_s = KEEP_INTERVAL_S,

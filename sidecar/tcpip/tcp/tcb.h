@@ -131,10 +131,7 @@ struct tcb {
     uint32_t rcv_fin;
     uint32_t last_ack;     /* the last rcv_nxt that was sent */
     uint32_t rcv_mss;      /* what full-sized segments of the peer carry */
-    uint32_t rcv_limit;    /* autotuned buffer */
     uint32_t rcv_capacity; /* the most room the ring has shown */
-    uint32_t tune_seq;
-    uint64_t tune_at;
     struct reassembly *ooo;
     struct sack_block dsack;
     uint8_t quick_acks;
@@ -352,7 +349,6 @@ void tcb_enter_recovery(struct tcb *t, enum tcb_recovery how);
 
 /* RCV.WND to offer now, in bytes, silly windows avoided (3.8.6.2.2); never takes back. */
 uint32_t tcb_receive_window(struct tcb *t);
-void tcb_autotune(struct tcb *t);
 
 /* ---- output.c, segment.c ---- */
 

@@ -256,7 +256,7 @@ static void socket_receive_space(struct tcpip_socket *s)
 
     const uint32_t offered = seq_gt(t->rcv_adv, t->rcv_nxt) ? t->rcv_adv - t->rcv_nxt : 0;
 
-    if (offered >= t->rcv_limit / 2)
+    if (offered >= t->rcv_capacity / 2)
         return;
     const uint32_t window = tcb_receive_window(t);
 

@@ -33,8 +33,8 @@ static void active_open(void **state)
 
     UNUSED(state);
     script_connect(s);
-    out(s, "S 0:0(0) win 65280 <mss 1460,sackOK,TS val 1 ecr 0,wscale 8>");
-    in(s, "S. 0:0(0) ack 1 win 65280 <mss 1460,sackOK,TS val 100 ecr 1,nop,wscale 7>");
+    out(s, "S 0:0(0) win 65535 <mss 1460,sackOK,TS val 1 ecr 0,wscale 8>");
+    in(s, "S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,TS val 100 ecr 1,nop,wscale 7>");
     out(s, ". 1:1(0) ack 1");
     assert_true(s->sock->connected);
     write_bytes(s, 10);
