@@ -161,10 +161,28 @@ static void lease_failed(struct add *add)
 {
     struct dmm_ipam_call call;
     struct dmm_cni_error failed = {0};
-    dmm_attach_ipam_call(&call, "DEL", add->env, add->conf);
+    dmm_attach_ipam_call(&call, "DEL", add->env, add->conf, add->record.fd);
     if (dmm_ipam_run(&call, NULL, &failed))
         dmm_log(DMM_LOG_WARN, "after ADD failed: %s", failed.what.text);
     add->record.ipam_type = NULL;
+}
+
+/* Where no address is free, the dead may hold some. */
+static void finish_lease(struct add *add, struct dmm_exec *child, const struct dmm_ipam_call *call,
+                         struct dmm_cni_error *error)
+{
+    unsigned reaped = 0;
+    struct dmm_cni_error refused = {0};
+    struct dmm_cni_error reaping = {0};
+    if (!dmm_ipam_finish(child, call, &add->result, &refused))
+        return;
+    if (!error->code) {
+        dmm_gc_reap_dead(add->conf, &reaped, &reaping);
+        if (reaped && !dmm_ipam_run(call, &add->result, error))
+            return;
+    }
+    dmm_cni_fail_from(error, refused.code, &refused.what);
+    lease_failed(add);
 }
 
 static int make_link_and_lease(struct add *add, struct dmm_cni_error *error)
@@ -176,12 +194,11 @@ static int make_link_and_lease(struct add *add, struct dmm_cni_error *error)
             return dmm_cni_fail(error, DMM_CNI_E_IO, "result: out of memory");
         return make_link(add, error);
     }
-    dmm_attach_ipam_call(&call, "ADD", add->env, add->conf);
+    dmm_attach_ipam_call(&call, "ADD", add->env, add->conf, add->record.fd);
     if (dmm_ipam_start(&child, &call, error))
         return -1;
     make_link(add, error);
-    if (dmm_ipam_finish(&child, &call, &add->result, error))
-        lease_failed(add);
+    finish_lease(add, &child, &call, error);
     return error->code ? -1 : 0;
 }
 
@@ -215,6 +232,7 @@ static int attach(struct add *add, struct dmm_cni_error *error)
 {
     if (make_record(add, error))
         return -1;
+    dmm_gc_reap_at_boot(add->conf, add->boot_id);
     if (make_link_and_lease(add, error) || finish(add, error)) {
         roll_back(add);
         return -1;

@@ -68,6 +68,7 @@ static void release_start(struct lease *lease, const struct dmm_record *record,
         .args = "",
         .text = lease->text,
         .len = strlen(lease->text),
+        .hold = record->fd,
     };
     lease->started = !dmm_ipam_start(&lease->child, &lease->call, error);
 }
@@ -99,7 +100,7 @@ int dmm_attach_takedown(struct dmm_record *record, const char *state_root,
 }
 
 void dmm_attach_ipam_call(struct dmm_ipam_call *call, const char *command,
-                          const struct dmm_cni_env *env, const struct dmm_netconf *conf)
+                          const struct dmm_cni_env *env, const struct dmm_netconf *conf, int hold)
 {
     const char *args = getenv("CNI_ARGS");
     *call = (struct dmm_ipam_call){
@@ -112,6 +113,7 @@ void dmm_attach_ipam_call(struct dmm_ipam_call *call, const char *command,
         .args = args,
         .text = conf->text,
         .len = conf->len,
+        .hold = hold,
     };
 }
 

@@ -22,9 +22,9 @@ int dmm_attach_takedown(struct dmm_record *record, const char *state_root,
 /* True while the namespace that the record names is there: same boot, same device and inode. */
 bool dmm_attach_alive(const struct dmm_record *record);
 
-/* The IPAM call for a live request. */
+/* The IPAM call for a live request. `hold` as in struct dmm_ipam_call. */
 void dmm_attach_ipam_call(struct dmm_ipam_call *call, const char *command,
-                          const struct dmm_cni_env *env, const struct dmm_netconf *conf);
+                          const struct dmm_cni_env *env, const struct dmm_netconf *conf, int hold);
 
 /* The link's view of the request. `netns_fd` may be -1 (DEL). */
 int dmm_attach_job(struct dmm_link_job *job, const struct dmm_cni_env *env,
@@ -42,8 +42,11 @@ int dmm_cni_gc(const struct dmm_cni_env *env, struct dmm_netconf *conf,
 int dmm_cni_status(const struct dmm_cni_env *env, struct dmm_netconf *conf,
                    struct dmm_cni_error *error);
 
-/* Reaps the network's records whose namespace is gone. Failures are logged: they are tried again by
- * the next GC or DEL. Returns how many were reaped. */
-unsigned dmm_gc_reap_dead(const struct dmm_netconf *conf);
+/* Takes back the attachments of the network whose namespace is gone; *reaped counts them. Of `conf`
+ * only name and state_root are looked at. What fails is tried again by the next GC or DEL. */
+int dmm_gc_reap_dead(const struct dmm_netconf *conf, unsigned *reaped, struct dmm_cni_error *error);
+/* The same, once after each boot, at the first ADD: what the old boot left holds leases. Failures
+ * are logged. */
+void dmm_gc_reap_at_boot(const struct dmm_netconf *conf, const char *boot_id);
 
 #endif

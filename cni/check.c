@@ -101,7 +101,7 @@ int dmm_cni_check(const struct dmm_cni_env *env, struct dmm_netconf *conf,
     if (!rc)
         rc = check_prev_result(env, conf, &port, error);
     if (!rc && conf->ipam_type) {
-        dmm_attach_ipam_call(&call, "CHECK", env, conf);
+        dmm_attach_ipam_call(&call, "CHECK", env, conf, record.fd);
         rc = dmm_ipam_run(&call, NULL, error);
     }
     dmm_record_release(&record);

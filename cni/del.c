@@ -15,7 +15,7 @@ static void release_by_name(const struct dmm_cni_env *env, const struct dmm_netc
     struct dmm_ipam_call call;
     if (!conf->ipam_type)
         return;
-    dmm_attach_ipam_call(&call, "DEL", env, conf);
+    dmm_attach_ipam_call(&call, "DEL", env, conf, -1);
     dmm_ipam_run(&call, NULL, error);
 }
 
@@ -64,6 +64,9 @@ int dmm_cni_del(const struct dmm_cni_env *env, struct dmm_netconf *conf,
     if (rc == -ENOENT || rc == -EBADMSG) {
         if (rc == -EBADMSG)
             dmm_log(DMM_LOG_ERROR, "%s", err.text);
+        if (dmm_record_remove_unfinished(conf->state_root, conf->name, env->container_id,
+                                         env->ifname, &err))
+            return dmm_cni_fail_from(error, DMM_CNI_E_STATE, &err);
         return remove_by_name(env, conf, error);
     }
     if (rc)

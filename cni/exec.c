@@ -30,7 +30,7 @@ static int input_file(const char *input, size_t len)
 }
 
 int dmm_exec_start(struct dmm_exec *child, const char *path, char *const argv[], char *const envp[],
-                   const char *input, size_t len, struct dmm_err *err)
+                   const char *input, size_t len, int hold, struct dmm_err *err)
 {
     int in __attribute__((cleanup(dmm_close))) = input_file(input, len);
     int out __attribute__((cleanup(dmm_close))) = memfd_create("stdout", MFD_CLOEXEC);
@@ -43,6 +43,8 @@ int dmm_exec_start(struct dmm_exec *child, const char *path, char *const argv[],
     rc = posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
     if (!rc)
         rc = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+    if (!rc && hold >= 0)
+        rc = posix_spawn_file_actions_adddup2(&actions, hold, STDERR_FILENO + 1);
     if (!rc)
         rc = posix_spawn(&child->pid, path, &actions, NULL, argv, envp);
     posix_spawn_file_actions_destroy(&actions);

@@ -20,9 +20,10 @@ struct dmm_exec {
     int out; /* memory file */
 };
 
-/* `envp` as for execve(2). */
+/* `envp` as for execve(2). The child keeps a copy of `hold`, unless that is -1: a lock that is held
+ * by it is then held until the child has ended too, even if we are killed. */
 int dmm_exec_start(struct dmm_exec *child, const char *path, char *const argv[], char *const envp[],
-                   const char *input, size_t len, struct dmm_err *err);
+                   const char *input, size_t len, int hold, struct dmm_err *err);
 /* Waits. *status is the exit status, or 128 + the signal that ended it; *output is malloc'ed,
  * NUL-terminated, the caller's. */
 int dmm_exec_wait(struct dmm_exec *child, int *status, char **output, size_t *len,

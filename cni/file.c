@@ -174,12 +174,12 @@ int dmm_file_write(int dir, const char *name, mode_t mode, const char *text, siz
         openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (fd < 0)
         return fail(err, "create", temp);
-    if (write_all(fd, text, len) || fchmod(fd, mode) || fsync(fd)) {
-        rc = fail(err, "write", name);
-        goto remove;
-    }
     if (keep_fd && flock(fd, LOCK_EX | LOCK_NB)) {
         rc = fail(err, "lock", name);
+        goto remove;
+    }
+    if (write_all(fd, text, len) || fchmod(fd, mode) || fsync(fd)) {
+        rc = fail(err, "write", name);
         goto remove;
     }
     if (renameat(dir, temp, dir, name)) {

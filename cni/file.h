@@ -32,7 +32,7 @@ int dmm_file_read(int dir, const char *name, size_t max, char **text, size_t *le
                   struct dmm_err *err);
 
 /* Writes `name` below `dir`: to ".name.tmp", fsync, rename over, fsync of the directory. With
- * `keep_fd`, the file's fd, flock'ed exclusively before it had its name, is handed over in it. */
+ * `keep_fd`, the file's fd is handed over in it, flock'ed exclusively since it was made. */
 int dmm_file_write(int dir, const char *name, mode_t mode, const char *text, size_t len,
                    int *keep_fd, struct dmm_err *err);
 /* Removes `name` and what a killed dmm_file_write() of it may have left. Absent is success. */

@@ -4,10 +4,18 @@
  * given: records whose namespace is gone go. Records that another process works on are left to it.
  */
 #include "cni/attach.h"
+#include "cni/file.h"
+#include "cni/netns.h"
 #include "common/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define BOOT_FILE ".boot" /* in the network's folder: the boot that was reaped for last */
 
 struct sweep {
     const struct dmm_netconf *conf;
@@ -62,18 +70,44 @@ static int sweep_one(void *arg, const char *container_id, const char *ifname)
 static int sweep_all(struct sweep *sweep)
 {
     struct dmm_err err = {0};
+    const struct dmm_netconf *conf = sweep->conf;
+    if (dmm_record_remove_all_unfinished(conf->state_root, conf->name, &err))
+        dmm_cni_fail_from(sweep->error, DMM_CNI_E_STATE, &err);
     if (dmm_record_each(sweep->conf->state_root, sweep->conf->name, sweep_one, sweep, &err))
         dmm_cni_fail_from(sweep->error, DMM_CNI_E_STATE, &err);
     return sweep->error->code ? -1 : 0;
 }
 
-unsigned dmm_gc_reap_dead(const struct dmm_netconf *conf)
+int dmm_gc_reap_dead(const struct dmm_netconf *conf, unsigned *reaped, struct dmm_cni_error *error)
 {
+    struct sweep dead = {.conf = conf, .error = error};
+    int rc = sweep_all(&dead);
+    *reaped = dead.reaped;
+    return rc;
+}
+
+void dmm_gc_reap_at_boot(const struct dmm_netconf *conf, const char *boot_id)
+{
+    char *seen = NULL;
+    size_t len = 0;
+    unsigned reaped;
+    struct dmm_err err = {0};
     struct dmm_cni_error failed = {0};
-    struct sweep dead = {.conf = conf, .error = &failed};
-    if (sweep_all(&dead))
-        dmm_log(DMM_LOG_WARN, "reaping dead attachments: %s", failed.what.text);
-    return dead.reaped;
+    char path[PATH_MAX];
+    if ((size_t)snprintf(path, sizeof(path), "%s/%s", conf->state_root, conf->name) >= sizeof(path))
+        return;
+    int dir __attribute__((cleanup(dmm_close))) = dmm_dir_open(AT_FDCWD, path, &err);
+    if (dir < 0)
+        return;
+    bool done = !dmm_file_read(dir, BOOT_FILE, DMM_BOOT_ID_LEN, &seen, &len, NULL) &&
+                !strncmp(seen, boot_id, DMM_BOOT_ID_LEN - 1);
+    free(seen);
+    if (done)
+        return;
+    if (dmm_gc_reap_dead(conf, &reaped, &failed))
+        dmm_log(DMM_LOG_WARN, "taking back what the last boot left: %s", failed.what.text);
+    else if (dmm_file_write(dir, BOOT_FILE, 0600, boot_id, strlen(boot_id), NULL, &err))
+        dmm_log(DMM_LOG_WARN, "%s", err.text);
 }
 
 /* The name of the spec, and the one that libcni sends as well. */
@@ -107,13 +141,11 @@ static void delegate(const struct dmm_cni_env *env, const struct dmm_netconf *co
                      struct dmm_cni_error *error)
 {
     struct dmm_ipam_call call;
-    struct dmm_cni_error failed = {0};
     if (!conf->ipam_type)
         return;
-    dmm_attach_ipam_call(&call, "GC", env, conf);
-    if (dmm_ipam_run(&call, NULL, &failed) && failed.code != DMM_CNI_E_VERSION &&
-        failed.code != DMM_CNI_E_ENVIRONMENT)
-        dmm_cni_fail_from(error, failed.code, &failed.what);
+    dmm_attach_ipam_call(&call, "GC", env, conf, -1);
+    if (dmm_ipam_speaks(&call, conf->version))
+        dmm_ipam_run(&call, NULL, error);
 }
 
 int dmm_cni_gc(const struct dmm_cni_env *env, struct dmm_netconf *conf, struct dmm_cni_error *error)

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cni/ipam.h"
 
-#include "cni/version.h"
-
 #include <errno.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +46,7 @@ static int start(struct dmm_exec *child, const struct dmm_ipam_call *call, const
         goto out;
     }
     char *argv[] = {(char *)path, NULL};
-    rc = dmm_exec_start(child, path, argv, env, call->text, call->len, err);
+    rc = dmm_exec_start(child, path, argv, env, call->text, call->len, call->hold, err);
 out:
     free(env);
     for (int i = 0; i < N_SETTINGS; i++)
@@ -167,4 +164,30 @@ int dmm_ipam_run(const struct dmm_ipam_call *call, struct dmm_result *result,
     if (dmm_ipam_start(&child, call, error))
         return -1;
     return dmm_ipam_finish(&child, call, result, error);
+}
+
+bool dmm_ipam_speaks(const struct dmm_ipam_call *call, enum dmm_cni_version version)
+{
+    int status = 1;
+    char *output = NULL;
+    size_t len = 0;
+    struct dmm_exec child;
+    struct dmm_cni_error error = {0};
+    struct dmm_ipam_call ask = *call;
+    ask.command = "VERSION";
+    if (dmm_ipam_start(&child, &ask, &error) ||
+        dmm_exec_wait(&child, &status, &output, &len, &error.what))
+        return false;
+    bool found = false;
+    size_t i;
+    const json_t *said;
+    json_t *json = json_loadb(output, len, 0, NULL);
+    json_array_foreach(json_object_get(json, "supportedVersions"), i, said)
+    {
+        const char *text = json_string_value(said);
+        found |= text && !strcmp(text, dmm_cni_version_text(version));
+    }
+    json_decref(json);
+    free(output);
+    return found && !status;
 }

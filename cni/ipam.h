@@ -12,6 +12,9 @@
 #include "cni/error.h"
 #include "cni/exec.h"
 #include "cni/result.h"
+#include "cni/version.h"
+
+#include <stdbool.h>
 
 /* Everything is borrowed until the call is over. */
 struct dmm_ipam_call {
@@ -24,6 +27,7 @@ struct dmm_ipam_call {
     const char *args; /* CNI_ARGS */
     const char *text; /* the configuration */
     size_t len;
+    int hold; /* the record's lock, which the plugin holds with us; or -1 */
 };
 
 /* Starts the plugin; dmm_ipam_finish() must follow. */
@@ -36,6 +40,10 @@ int dmm_ipam_finish(struct dmm_exec *child, const struct dmm_ipam_call *call,
 /* Both. */
 int dmm_ipam_run(const struct dmm_ipam_call *call, struct dmm_result *result,
                  struct dmm_cni_error *error);
+
+/* Asks the plugin by VERSION whether it speaks the configuration's version at all: one that is
+ * older than GC and STATUS answers them with any error. */
+bool dmm_ipam_speaks(const struct dmm_ipam_call *call, enum dmm_cni_version version);
 
 /* The first "DIR/type" on a colon-separated path that is executable; code 102 if there is none. */
 int dmm_ipam_find(char *path, size_t size, const char *type, const char *cni_path,

@@ -4,10 +4,10 @@
  * JSON on stdout, log on stderr. Exit status 0, or 1 with an error object.
  */
 #include "cni/attach.h"
+#include "cni/tool.h"
 #include "common/log.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -75,46 +75,73 @@ static int run(const struct dmm_cni_env *env, struct dmm_netconf *conf, json_t *
 static int print(json_t *answer)
 {
     char *text = answer ? json_dumps(answer, JSON_INDENT(4)) : NULL;
-    int failed = !text || puts(text) < 0 || fflush(stdout);
+    ssize_t len = text ? (ssize_t)strlen(text) : -1;
+    ssize_t done = 0;
+    while (text && done < len) {
+        ssize_t n = write(STDOUT_FILENO, text + done, (size_t)(len - done));
+        if (n < 0 && errno != EINTR)
+            break;
+        done += n > 0 ? n : 0;
+    }
     free(text);
     json_decref(answer);
-    return failed ? -1 : 0;
+    return done == len ? 0 : -1;
 }
 
-static int handle(const struct dmm_cni_env *env, enum dmm_cni_version *version, json_t **answer,
+/* A result that nobody got is an attachment that nobody knows of. */
+static int deliver(const struct dmm_cni_env *env, struct dmm_netconf *conf, json_t *answer,
+                   struct dmm_cni_error *error)
+{
+    struct dmm_cni_error failed = {0};
+    if (!print(answer))
+        return 0;
+    dmm_cni_fail(error, DMM_CNI_E_IO, "stdout: %s", strerror(errno));
+    if (env->command == DMM_CNI_ADD && dmm_cni_del(env, conf, &failed))
+        dmm_log(DMM_LOG_ERROR, "rolling back ADD: %s", failed.what.text);
+    return -1;
+}
+
+static int handle(const struct dmm_cni_env *env, enum dmm_cni_version *version,
                   struct dmm_cni_error *error)
 {
     char *text = NULL;
     size_t len = 0;
+    json_t *answer = NULL;
     struct dmm_netconf conf = {0};
     int rc = read_stdin(&text, &len, error);
-    if (!rc && env->command == DMM_CNI_VERSION_CMD) {
-        *answer = version_answer(text, len);
-    } else if (!rc) {
+    if (rc)
+        goto out;
+    if (env->command == DMM_CNI_VERSION_CMD) {
+        answer = version_answer(text, len);
+    } else {
         rc = dmm_netconf_decode(&conf, text, len, error);
         *version = conf.version;
         if (!rc)
-            rc = run(env, &conf, answer, error);
-        dmm_netconf_free(&conf);
+            rc = run(env, &conf, &answer, error);
     }
+    if (!rc && answer)
+        rc = deliver(env, &conf, answer, error);
+    dmm_netconf_free(&conf);
+out:
     free(text);
     return rc;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     struct dmm_cni_env env;
     struct dmm_cni_error error = {0};
     enum dmm_cni_version version = DMM_CNI_LATEST;
-    json_t *answer = NULL;
     dmm_log_setup("dmm", DMM_LOG_WARN, false, STDERR_FILENO);
+    if (argc > 1)
+        return dmm_tool(argc, argv);
     int rc = dmm_cni_env_read(&env, get, &error);
     if (!rc) {
-        rc = handle(&env, &version, &answer, &error);
+        rc = handle(&env, &version, &error);
         dmm_cni_env_free(&env);
     }
     if (!rc)
-        return answer && print(answer) ? 1 : 0;
+        return 0;
     print(dmm_cni_error_json(&error, dmm_cni_version_text(version)));
     return 1;
 }

@@ -201,6 +201,50 @@ int dmm_record_remove(const struct dmm_record *r, const char *state_root, struct
     return dir < 0 ? dir : dmm_file_remove(dir, name, err);
 }
 
+int dmm_record_remove_unfinished(const char *state_root, const char *network,
+                                 const char *container_id, const char *ifname, struct dmm_err *err)
+{
+    const struct dmm_record gone = {
+        .network = network, .container_id = container_id, .ifname = ifname};
+    int rc = dmm_record_remove(&gone, state_root, err);
+    return rc == -ENOENT ? 0 : rc;
+}
+
+static bool is_temporary(const char *name)
+{
+    const char *end = SUFFIX ".tmp";
+    size_t len = strlen(name);
+    return name[0] == '.' && len > strlen(end) && !strcmp(name + len - strlen(end), end);
+}
+
+/* Its writer holds the lock: who gets it knows that there is none. */
+static void remove_abandoned(int dir, const char *name)
+{
+    int fd __attribute__((cleanup(dmm_close))) =
+        openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB))
+        unlinkat(dir, name, 0);
+}
+
+int dmm_record_remove_all_unfinished(const char *state_root, const char *network,
+                                     struct dmm_err *err)
+{
+    int fd = open_network_dir(state_root, network, err);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    DIR *dir = fdopendir(fd);
+    if (!dir) {
+        close(fd);
+        return dmm_err_set(err, errno, "stateDir: %s", strerror(errno));
+    }
+    const struct dirent *entry;
+    while ((entry = readdir(dir)))
+        if (is_temporary(entry->d_name))
+            remove_abandoned(dirfd(dir), entry->d_name);
+    closedir(dir);
+    return 0;
+}
+
 void dmm_record_release(struct dmm_record *r)
 {
     if (r->json)

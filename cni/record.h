@@ -60,6 +60,12 @@ int dmm_record_load(struct dmm_record *record, const char *state_root, const cha
 
 /* Deletes the file of a loaded or created record. */
 int dmm_record_remove(const struct dmm_record *record, const char *state_root, struct dmm_err *err);
+/* Removes what an ADD that was killed while it wrote its record may have left: of one attachment,
+ * or of all of the network that nobody is writing. Absent is success. */
+int dmm_record_remove_unfinished(const char *state_root, const char *network,
+                                 const char *container_id, const char *ifname, struct dmm_err *err);
+int dmm_record_remove_all_unfinished(const char *state_root, const char *network,
+                                     struct dmm_err *err);
 /* Lets go of lock and memory; the file stays. */
 void dmm_record_release(struct dmm_record *record);
 

@@ -32,12 +32,9 @@ static int check_ipam(const struct dmm_cni_env *env, const struct dmm_netconf *c
         return 0;
     if (dmm_ipam_find(path, sizeof(path), conf->ipam_type, env->path, &failed))
         return dmm_cni_fail_from(error, DMM_CNI_E_UNAVAILABLE, &failed.what);
-    dmm_attach_ipam_call(&call, "STATUS", env, conf);
+    dmm_attach_ipam_call(&call, "STATUS", env, conf, -1);
     /* One that does not know the verb has nothing to say. */
-    if (dmm_ipam_run(&call, NULL, &failed) && failed.code != DMM_CNI_E_VERSION &&
-        failed.code != DMM_CNI_E_ENVIRONMENT)
-        return dmm_cni_fail_from(error, failed.code, &failed.what);
-    return 0;
+    return dmm_ipam_speaks(&call, conf->version) ? dmm_ipam_run(&call, NULL, error) : 0;
 }
 
 int dmm_cni_status(const struct dmm_cni_env *env, struct dmm_netconf *conf,

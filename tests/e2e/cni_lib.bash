@@ -56,10 +56,12 @@ dmm() { # COMMAND POD [IFNAME]
 # Everything of ours on the node: links, ports, leases, files. Two of these are compared.
 picture() {
     echo "links:"
-    ip -o link show | awk -F'[ @:]+' -v p="$PREFIX-" '$2 ~ /^dmm[0-9a-f]+$/ || index($2, p) == 1 { print $2 }' | sort
+    # Node ends of other tests are ports of other bridges.
+    ip -j link show | jq -r --arg p "$PREFIX-" '.[] | select((.ifname | startswith($p)) or
+        ((.ifname | test("^dmm[0-9a-f]{11}$")) and ((.master // $p) | startswith($p)))) | .ifname' | sort
     echo "files:"
     find "$DIR/run" "$DIR/state" -mindepth 1 2>/dev/null |
-        grep -vE "^$DIR/(run/pods|state/[^/]*|state/[^/]*/quarantine(/.*)?)$" | sort
+        grep -vE "^$DIR/(run/pods|state/[^/]*|state/[^/]*/quarantine(/.*)?|state/[^/]*/\.boot)$" | sort
     find "$DIR/state" -maxdepth 1 -type f 2>/dev/null
     echo "leases:"
     find "$DIR/leases" -type f 2>/dev/null | grep -vE '/(lock|last_reserved_ip\.[0-9]+)$' | sort

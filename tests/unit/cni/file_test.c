@@ -103,19 +103,20 @@ static void programs_get_stdin_and_give_stdout(void **state)
     char *input = malloc(large);
     memset(input, 'x', large);
     char *cat[] = {"cat", NULL};
-    assert_int_equal(dmm_exec_start(&child, "/bin/cat", cat, environ, input, large, NULL), 0);
+    assert_int_equal(dmm_exec_start(&child, "/bin/cat", cat, environ, input, large, -1, NULL), 0);
     assert_int_equal(dmm_exec_wait(&child, &status, &output, &len, NULL), 0);
     assert_int_equal(status, 0);
     assert_int_equal(len, large);
     assert_memory_equal(output, input, large);
     free(output);
     char *kill_self[] = {"sh", "-c", "kill -9 $$", NULL};
-    assert_int_equal(dmm_exec_start(&child, "/bin/sh", kill_self, environ, "", 0, NULL), 0);
+    assert_int_equal(dmm_exec_start(&child, "/bin/sh", kill_self, environ, "", 0, -1, NULL), 0);
     assert_int_equal(dmm_exec_wait(&child, &status, &output, &len, NULL), 0);
     assert_int_equal(status, 128 + 9);
     free(output);
     free(input);
-    assert_int_equal(dmm_exec_start(&child, "/nonexistent", cat, environ, "", 0, NULL), -ENOENT);
+    assert_int_equal(dmm_exec_start(&child, "/nonexistent", cat, environ, "", 0, -1, NULL),
+                     -ENOENT);
 }
 
 static void settings_take_the_place_of_variables(void **state)
