@@ -23,7 +23,7 @@ serve() { # CMD...
 
 redis_up() {
     serve redis-server --bind 0.0.0.0 --port 6379 --save '' --appendonly no --protected-mode no --maxclients 4000
-    within 5 pod exec client redis-cli -h "$IP" -t 2 ping
+    within 5 timeout 3 "$TOP/examples/pod" exec apps-client redis-cli -h "$IP" ping
 }
 
 @test "redis: 50 connections, stack to stack" {
