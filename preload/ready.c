@@ -65,7 +65,11 @@ uint32_t ready_part(const struct part *part)
     s.received = atomic_load_explicit(&sock->rx_tail, memory_order_acquire) -
                  atomic_load_explicit(&sock->rx_head, memory_order_relaxed);
     s.lowat = socket_word(sock, WORD_RCVLOWAT);
+    /* A larger ring on offer is room: the worker told of it and will not tell again. */
+    uint32_t offered = dmm_ring_size(atomic_load_explicit(&sock->tx_offer, memory_order_acquire));
     s.tx_size = dmm_ring_size(atomic_load_explicit(&sock->tx_ring, memory_order_relaxed));
+    if (offered > s.tx_size)
+        s.tx_size = offered;
     s.tx_used = atomic_load_explicit(&sock->tx_tail, memory_order_relaxed) -
                 atomic_load_explicit(&sock->tx_head, memory_order_acquire);
     return ready_compute(&s);
