@@ -1,22 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sidecar/spin.h"
 
-#define PENALTY_SLEEPS 16
-
 void dmm_spin_work(struct dmm_spin *spin)
 {
+    /* A spin that paid: the next time the core is shared it is punished less. */
+    if (spin->spent && spin->penalty > DMM_SPIN_CLOSED_MIN)
+        spin->penalty -= spin->penalty / 8;
     spin->spent = 0;
+}
+
+static void close_window(struct dmm_spin *spin)
+{
+    spin->penalty = spin->penalty ? spin->penalty * 2 : DMM_SPIN_CLOSED_MIN;
+    if (spin->penalty > DMM_SPIN_CLOSED_MAX)
+        spin->penalty = DMM_SPIN_CLOSED_MAX;
+    spin->closed = spin->penalty;
+    spin->window = 0;
 }
 
 bool dmm_spin_again(struct dmm_spin *spin, uint64_t took)
 {
-    if (took > DMM_SPIN_LATE) {
-        spin->window = 0;
-        spin->closed = PENALTY_SLEEPS;
-        return false;
+    if (took > DMM_SPIN_SHARED) {
+        close_window(spin);
+        return true; /* work may have come meanwhile: one more look, then sleep */
     }
-    /* Someone else ran: that was his time, not ours. But his whole turn may not be waited for. */
-    spin->spent += took > DMM_SPIN_SHARED ? DMM_SPIN_SHARED : took;
+    spin->spent += took;
     return spin->spent < spin->window;
 }
 

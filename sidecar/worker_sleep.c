@@ -130,8 +130,7 @@ void dmm_worker_idle(struct dmm_worker *worker)
     if (worker->spin.window) {
         sched_yield();
         uint64_t after = dmm_worker_clock();
-        if (after - worker->now > DMM_SPIN_SHARED)
-            worker->stats.yields++;
+        worker->stats.yields += after - worker->now > DMM_SPIN_SHARED;
         if (dmm_spin_again(&worker->spin, after - worker->now)) {
             worker->stats.spins++;
             return;

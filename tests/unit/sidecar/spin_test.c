@@ -41,16 +41,29 @@ static void long_sleeps_close_it(void **state)
     assert_int_equal(spin.window, 0);
 }
 
-static void a_core_that_came_back_late_closes_it_for_a_while(void **state)
+static void a_shared_core_closes_it_longer_each_time(void **state)
 {
     struct dmm_spin spin = {.window = DMM_SPIN_MAX};
+    uint32_t before = 0;
     (void)state;
-    assert_false(dmm_spin_again(&spin, DMM_SPIN_LATE + 1));
-    dmm_spin_slept(&spin, 100);
-    assert_int_equal(spin.window, 0);
-    for (int i = 0; i < 40; i++)
-        dmm_spin_slept(&spin, 100);
-    assert_int_not_equal(spin.window, 0);
+    for (int round = 0; round < 20; round++) {
+        assert_true(dmm_spin_again(&spin, DMM_SPIN_SHARED + 1)); /* one more look */
+        assert_int_equal(spin.window, 0);
+        assert_false(dmm_spin_again(&spin, 100));
+        uint32_t sleeps = 0;
+        for (; !spin.window; sleeps++)
+            dmm_spin_slept(&spin, 100);
+        assert_true(sleeps > before || sleeps > DMM_SPIN_CLOSED_MAX);
+        assert_true(sleeps <= DMM_SPIN_CLOSED_MAX + 1);
+        before = sleeps;
+    }
+    /* Spins that pay make up for it. */
+    for (int i = 0; i < 100; i++) {
+        dmm_spin_again(&spin, 100);
+        dmm_spin_work(&spin);
+    }
+    dmm_spin_again(&spin, DMM_SPIN_SHARED + 1);
+    assert_true(spin.closed <= 4 * DMM_SPIN_CLOSED_MIN);
 }
 
 int main(void)
@@ -59,7 +72,7 @@ int main(void)
         cmocka_unit_test(short_sleeps_open_the_window),
         cmocka_unit_test(the_window_is_spent_and_renewed_by_work),
         cmocka_unit_test(long_sleeps_close_it),
-        cmocka_unit_test(a_core_that_came_back_late_closes_it_for_a_while),
+        cmocka_unit_test(a_shared_core_closes_it_longer_each_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
