@@ -65,6 +65,11 @@ $(BUILD)/tests/%.so: $(BUILD)/obj/tests/plugins/%.o
 programs: $(PLUGINS)
 .SECONDARY: $(PLUGINS:$(BUILD)/tests/%.so=$(BUILD)/obj/tests/plugins/%.o)
 
+# The plug-in that docs/stack-abi.md shows is built as an outsider would.
+$(BUILD)/examples/stack/%.so: examples/stack/%.c sidecar/stack.h common/addr.h
+	$(link) -shared $(CFLAGS) $< $(LDFLAGS)
+$(BUILD)/tests/unit/sidecar/plugin_test: | $(BUILD)/examples/stack/echo.so
+
 # ---- fuzz: clang's libFuzzer, in a build folder of its own ----
 
 FUZZ          ?= *
