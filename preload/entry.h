@@ -82,6 +82,7 @@ struct entry {
     struct epoll_set *set;       /* ENTRY_EPOLL */
     _Atomic int *where;          /* ENTRY_INTERNAL: what holds its number; relaxed */
     _Atomic uint32_t grow_asked; /* relaxed: transmit ring bytes last asked for */
+    _Atomic uint32_t full_count; /* relaxed: how often a send found no room */
     _Atomic uint32_t idle_looks; /* relaxed: fruitless looks since the sidecar was seen alive */
 };
 

@@ -107,6 +107,7 @@ int epoll_need_waitset(struct epoll_set *set, struct client *client)
     }
     for (struct epoll_item *item = set->items; item; item = item->next_in_set) {
         watch_parts(set, item);
+        item->fresh = true;
         epoll_queue(set, item, EPOLL_ALL_NEWS);
     }
     return 0;
@@ -203,6 +204,7 @@ static int add_item(struct epoll_set *set, struct entry *entry, int fd,
     item->fd = fd;
     item->events = event->events | EPOLL_ALWAYS;
     item->data = event->data;
+    item->fresh = true;
     int r = entry->kernel ? enter_kernel(set, item) : 0;
     if (r < 0) {
         item->set = NULL;
@@ -226,6 +228,7 @@ static int change_item(struct epoll_set *set, struct epoll_item *item,
         return -EINVAL;
     item->events = event->events | EPOLL_ALWAYS;
     item->data = event->data;
+    item->fresh = true;
     if (item->in_kernel) {
         int r = enter_kernel(set, item);
         if (r < 0)
@@ -354,6 +357,7 @@ static void item_changed(struct epoll_set *set, struct epoll_item *item)
     if (!client_is_dead(entry->client) && epoll_need_waitset(set, entry->client) == 0 &&
         item->n_watches == 0)
         watch_parts(set, item);
+    item->fresh = true;
     epoll_queue(set, item, EPOLL_ALL_NEWS);
     epoll_pass_on(set);
 }

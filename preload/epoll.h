@@ -31,13 +31,21 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 
+/* What an edge-triggered item has been told of a part: more of it is an edge, the same is not. */
+struct epoll_seen {
+    uint32_t rx_tail, state, app_flags;
+};
+
 struct epoll_item {
     struct epoll_set *set; /* NULL: free */
     struct entry *entry;   /* not counted: the entry's end removes the item */
     int fd;                /* the number it was added by */
     uint32_t events;       /* as the app gave them; 0 after EPOLLONESHOT fired */
     epoll_data_t data;
-    uint32_t news;     /* kinds since the item was last told of */
+    uint32_t news; /* kinds since the item was last told of */
+    bool fresh;    /* added or changed since: all that holds is an edge */
+    uint32_t full; /* entry->full_count when it was last told of room */
+    struct epoll_seen seen[DMM_MAPPING_INSTANCES];
     bool queued;       /* on the ready queue */
     bool in_kernel;    /* its fd is in the epfd too */
     uint8_t n_watches; /* of the entry's parts, from the first */

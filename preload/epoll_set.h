@@ -19,6 +19,8 @@ struct epoll_item *epoll_item_at(uint32_t number);
 struct epoll_item *epoll_item_of_data(uint64_t data);
 
 void epoll_queue(struct epoll_set *set, struct epoll_item *item, uint32_t news);
+/* True if something on the queue has anything to tell; drops what has not from its front. */
+bool epoll_has_news(struct epoll_set *set);
 /* Takes the waitset's ready list over into the queue. */
 void epoll_take_news(struct epoll_set *set);
 /* If others sleep, or the set is nested: arms the waitset again, and makes sure that what came in

@@ -3,6 +3,7 @@
 #include "preload/calls.h"
 #include "preload/epoll_set.h"
 #include "preload/ready.h"
+#include "preload/socket.h"
 #include "preload/waiter.h"
 
 #include <errno.h>
@@ -71,23 +72,72 @@ void epoll_take_news(struct epoll_set *set)
     set->ready_last = last;
 }
 
+/* What is new since the item was last told of. The sidecar's news alone would not do: it tells what
+ * is ready when a watch begins, and the app may have been told that already. */
+static uint32_t edges(const struct epoll_item *item)
+{
+    struct entry *entry = item->entry;
+    uint32_t events = item->news & (DMM_EV_ERR | DMM_EV_HUP);
+    uint32_t n = socket_parts(entry);
+    if (item->fresh)
+        return UINT32_MAX;
+    for (uint32_t i = 0; i < n; i++) {
+        struct dmm_socket *sock = socket_part(entry, i)->sock;
+        const struct epoll_seen *seen = &item->seen[i];
+        if (socket_state(sock) != seen->state ||
+            atomic_load_explicit(&sock->app_flags, memory_order_relaxed) != seen->app_flags)
+            return UINT32_MAX;
+        if (atomic_load_explicit(&sock->rx_tail, memory_order_acquire) != seen->rx_tail)
+            events |= EPOLLIN | EPOLLRDNORM;
+    }
+    if ((item->news & DMM_EV_OUT) &&
+        atomic_load_explicit(&entry->full_count, memory_order_relaxed) != item->full)
+        events |= EPOLLOUT | EPOLLWRNORM;
+    return events;
+}
+
+/* The item has been told: what holds now is no edge any more. */
+static void remember(struct epoll_item *item, uint32_t told)
+{
+    struct entry *entry = item->entry;
+    uint32_t n = socket_parts(entry);
+    for (uint32_t i = 0; i < n; i++) {
+        struct dmm_socket *sock = socket_part(entry, i)->sock;
+        item->seen[i] = (struct epoll_seen){
+            .rx_tail = atomic_load_explicit(&sock->rx_tail, memory_order_acquire),
+            .state = socket_state(sock),
+            .app_flags = atomic_load_explicit(&sock->app_flags, memory_order_relaxed)};
+    }
+    if (told & EPOLLOUT)
+        item->full = atomic_load_explicit(&entry->full_count, memory_order_relaxed);
+    item->fresh = false;
+}
+
 /* What the item has to tell now; 0: nothing. */
 static uint32_t told(const struct epoll_item *item)
 {
-    uint32_t wanted = item->events | EPOLL_ALWAYS;
-    uint32_t now = ready_entry(item->entry) & wanted;
-    if (!item->events || !now)
+    uint32_t now = item->events ? ready_entry(item->entry) & (item->events | EPOLL_ALWAYS) : 0;
+    if (now && (item->events & EPOLLET) && !(now & edges(item)))
         return 0;
-    if (item->events & EPOLLET) {
-        /* An edge is news of something that is wanted and holds now. */
-        uint32_t news = item->news;
-        if (news & DMM_EV_IN)
-            news |= EPOLLRDNORM | EPOLLRDHUP;
-        if (news & DMM_EV_OUT)
-            news |= EPOLLWRNORM;
-        return now & news ? now : 0;
-    }
     return now;
+}
+
+static struct epoll_item *pop(struct epoll_set *set)
+{
+    struct epoll_item *item = set->ready;
+    set->ready = item->next_ready;
+    if (!set->ready)
+        set->ready_last = NULL;
+    item->queued = false;
+    return item;
+}
+
+bool epoll_has_news(struct epoll_set *set)
+{
+    /* What has nothing to tell comes back with its next news. */
+    while (set->ready && !told(set->ready))
+        pop(set)->news = 0;
+    return set->ready != NULL;
 }
 
 /* Tells of up to `max` items. Level-triggered ones stay on the queue, behind the others. */
@@ -96,13 +146,12 @@ static int harvest(struct epoll_set *set, struct epoll_event *events, int max)
     struct epoll_item *last = set->ready_last;
     int n = 0;
     while (set->ready && n < max) {
-        struct epoll_item *item = set->ready;
-        bool end = item == last;
-        set->ready = item->next_ready;
-        if (!set->ready)
-            set->ready_last = NULL;
-        item->queued = false;
+        bool end = set->ready == last;
+        struct epoll_item *item = pop(set);
         uint32_t now = told(item);
+        /* What comes between the look and this will be there when the app, told, reads. */
+        if (now && (item->events & EPOLLET))
+            remember(item, now);
         item->news = 0;
         if (now) {
             events[n].events = now;
@@ -147,7 +196,7 @@ void epoll_pass_on(struct epoll_set *set)
         dmm_arm(&dmm_region_waitset(set->client->region, set->waitset)->armed);
         epoll_take_news(set);
     }
-    if (set->ready)
+    if (epoll_has_news(set))
         kick(set);
     errno = saved;
 }
@@ -175,10 +224,7 @@ bool epoll_nest(struct entry *entry)
     lock_take(&set->lock, LOCK_PRIVATE);
     set->nested = true;
     epoll_take_news(set);
-    /* Looks without taking: what is ready stays queued. */
-    bool ready = false;
-    for (const struct epoll_item *item = set->ready; item && !ready; item = item->next_ready)
-        ready = told(item) != 0;
+    bool ready = epoll_has_news(set); /* looks without taking */
     epoll_pass_on(set);
     lock_drop(&set->lock);
     return ready;
@@ -264,9 +310,7 @@ static bool fall_asleep(struct epoll_set *set)
     if (set->client && set->epoch == client_epoch())
         dmm_arm(&dmm_region_waitset(set->client->region, set->waitset)->armed);
     epoll_take_news(set);
-    bool ready = false;
-    for (const struct epoll_item *item = set->ready; item && !ready; item = item->next_ready)
-        ready = told(item) != 0;
+    bool ready = epoll_has_news(set);
     if (!ready)
         set->sleepers++;
     else if (!set->sleepers && !set->nested && set->client)

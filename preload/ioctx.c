@@ -17,14 +17,11 @@ struct wait_for {
     uint32_t events;
 };
 
-static bool send_room(struct dmm_socket *sock)
+/* To a sender, a ring that does not exist yet is no room, though poll() calls it writable. */
+static bool has_ring(struct dmm_socket *sock)
 {
-    dmm_ring_ref ring = atomic_load_explicit(&sock->tx_ring, memory_order_relaxed);
-    dmm_ring_ref offer = atomic_load_explicit(&sock->tx_offer, memory_order_acquire);
-    uint32_t size = dmm_ring_size(ring);
-    uint32_t used = atomic_load_explicit(&sock->tx_tail, memory_order_relaxed) -
-                    atomic_load_explicit(&sock->tx_head, memory_order_acquire);
-    return dmm_ring_size(offer) > size || (size && ready_writable(size, used)) ||
+    return atomic_load_explicit(&sock->tx_ring, memory_order_relaxed) ||
+           atomic_load_explicit(&sock->tx_offer, memory_order_acquire) ||
            !atomic_load_explicit(&sock->tx_nospace, memory_order_acquire);
 }
 
@@ -34,9 +31,8 @@ static bool is_ready(void *arg)
     uint32_t ready = ready_part(wait->part);
     if (ready & (EPOLLERR | EPOLLHUP))
         return true;
-    /* To a sender, a ring that does not exist yet is no room, though poll() calls it writable. */
     if (wait->events & EPOLLOUT)
-        return (ready & EPOLLOUT) && send_room(wait->part->sock);
+        return (ready & EPOLLOUT) && has_ring(wait->part->sock);
     return ready & wait->events;
 }
 
@@ -143,6 +139,7 @@ uint32_t io_tx_room(struct entry *entry, const struct part *part, uint32_t want,
 uint32_t io_tx_no_room(struct entry *entry, const struct part *part, uint32_t want, uint32_t limit)
 {
     /* Sequentially consistent against the worker's "free, then tx_nospace?". */
+    atomic_fetch_add_explicit(&entry->full_count, 1, memory_order_relaxed);
     atomic_store_explicit(&part->sock->tx_nospace, 1, memory_order_seq_cst);
     atomic_thread_fence(memory_order_seq_cst);
     return io_tx_room(entry, part, want, limit);
@@ -182,9 +179,7 @@ ssize_t io_receive_end(struct dmm_socket *sock, uint32_t state)
     int error = socket_take_error(sock);
     if (error)
         return -error;
-    if (state & DMM_SS_DEAD)
-        return state & DMM_SS_CONNECTED ? 0 : -ENOTCONN;
-    if ((state & DMM_SS_EOF) ||
+    if ((state & (DMM_SS_EOF | DMM_SS_DEAD)) ||
         (atomic_load_explicit(&sock->app_flags, memory_order_acquire) & DMM_AF_SHUT_RD))
         return 0;
     return state & (DMM_SS_CONNECTED | DMM_SS_CONNECTING) ? -EAGAIN : -ENOTCONN;

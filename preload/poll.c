@@ -15,8 +15,8 @@
 #define ON_STACK       64 /* fds whose copy fits on the stack */
 #define NO_DOORBELL_MS 10 /* between looks where no waitset is to be had */
 #define POLL_ALWAYS    (POLLERR | POLLHUP)
-/* poll(2): the events that mean the same as these. */
-#define POLL_KNOWN (POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLRDNORM | POLLWRNORM)
+/* All that poll(2) tells of a socket. */
+#define POLL_KNOWN (POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLRDNORM | POLLWRNORM | POLL_ALWAYS)
 
 uint64_t poll_deadline_ms(int ms)
 {

@@ -53,6 +53,12 @@ uint32_t ready_compute(const struct ready_snapshot *s)
     return s->error ? events | EPOLLERR : events;
 }
 
+static uint32_t tx_used(struct dmm_socket *sock)
+{
+    return atomic_load_explicit(&sock->tx_tail, memory_order_relaxed) -
+           atomic_load_explicit(&sock->tx_head, memory_order_acquire);
+}
+
 uint32_t ready_part(const struct part *part)
 {
     struct dmm_socket *sock = part->sock;
@@ -65,13 +71,18 @@ uint32_t ready_part(const struct part *part)
     s.received = atomic_load_explicit(&sock->rx_tail, memory_order_acquire) -
                  atomic_load_explicit(&sock->rx_head, memory_order_relaxed);
     s.lowat = socket_word(sock, WORD_RCVLOWAT);
-    /* A larger ring on offer is room: the worker told of it and will not tell again. */
-    uint32_t offered = dmm_ring_size(atomic_load_explicit(&sock->tx_offer, memory_order_acquire));
     s.tx_size = dmm_ring_size(atomic_load_explicit(&sock->tx_ring, memory_order_relaxed));
+    /* A larger ring on offer is room; the sidecar has told of it and will not tell again. */
+    uint32_t offered = dmm_ring_size(atomic_load_explicit(&sock->tx_offer, memory_order_acquire));
     if (offered > s.tx_size)
         s.tx_size = offered;
-    s.tx_used = atomic_load_explicit(&sock->tx_tail, memory_order_relaxed) -
-                atomic_load_explicit(&sock->tx_head, memory_order_acquire);
+    s.tx_used = tx_used(sock);
+    if (!ready_writable(s.tx_size, s.tx_used)) {
+        /* Whoever asks may go to sleep on the answer: the sidecar must tell when there is room. */
+        atomic_store_explicit(&sock->tx_nospace, 1, memory_order_seq_cst);
+        atomic_thread_fence(memory_order_seq_cst);
+        s.tx_used = tx_used(sock);
+    }
     return ready_compute(&s);
 }
 
@@ -83,5 +94,7 @@ uint32_t ready_entry(struct entry *entry)
         return entry->kernel ? 0 : WRITABLE | (entry->type == SOCK_STREAM ? EPOLLHUP : 0);
     for (uint32_t i = 0; i < n; i++)
         events |= ready_part(socket_part(entry, i));
+    if (!(events & EPOLLOUT))
+        atomic_fetch_add_explicit(&entry->full_count, 1, memory_order_relaxed);
     return events;
 }

@@ -24,7 +24,8 @@ struct ready_snapshot {
 
 uint32_t ready_compute(const struct ready_snapshot *snapshot);
 
-/* Of one part, of a socket entry (all its parts; not of its kernel fd). */
+/* Of one part, of a socket entry (all its parts; not of its kernel fd). What is not writable is
+ * noted as wanting room, as tcp_poll() does. */
 uint32_t ready_part(const struct part *part);
 uint32_t ready_entry(struct entry *entry);
 
