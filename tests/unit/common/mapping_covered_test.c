@@ -12,15 +12,16 @@
 
 #define PAIRS 4000
 
+/* The first of each is the selector left out. */
 static const char *const protocols[] = {"", ",\"protocol\":\"tcp\""};
-static const char *const directions[] = {"", "", ",\"direction\":\"connect\"",
+static const char *const directions[] = {"", ",\"direction\":\"connect\"",
                                          ",\"direction\":\"listen\""};
-static const char *const prefixes[] = {
-    "",          "",          "10.0.0.0/8", "10.1.0.0/16", "127.0.0.0/8", "127.0.0.1",
-    "0.0.0.0/0", "0.0.0.0/8", "::/0",       "::1",         "fd00::/8"};
-static const char *const ports[] = {"", "", ",\"port\":80", ",\"port\":\"1-1023\"",
+static const char *const prefixes[] = {"",          "10.0.0.0/8", "10.1.0.0/16", "127.0.0.0/8",
+                                       "127.0.0.1", "0.0.0.0/0",  "0.0.0.0/8",   "::/0",
+                                       "::1",       "fd00::/8"};
+static const char *const ports[] = {"", ",\"port\":80", ",\"port\":\"1-1023\"",
                                     ",\"port\":\"1-65535\""};
-static const char *const processes[] = {"", "", ",\"process\":\"nginx\""};
+static const char *const processes[] = {"", ",\"process\":\"nginx\""};
 static const char *const addresses[] = {"10.1.2.3", "10.2.2.3", "127.0.0.1", "127.0.0.2",
                                         "0.0.0.0",  "0.0.0.1",  "11.0.0.1",  "::1",
                                         "::",       "fd00::1",  "fe80::1"};
@@ -37,9 +38,15 @@ static size_t below(size_t n)
     return (size_t)(seed >> 33) % n;
 }
 
+/* One of `n` texts, the first of them half of the time. */
+static const char *pick(const char *const *texts, size_t n)
+{
+    return texts[below(2) ? below(n) : 0];
+}
+
 static void random_prefix(char *out, size_t size, const char *key)
 {
-    const char *prefix = prefixes[below(COUNT(prefixes))];
+    const char *prefix = pick(prefixes, COUNT(prefixes));
     out[0] = '\0';
     if (prefix[0])
         snprintf(out, size, ",\"%s\":\"%s\"", key, prefix);
@@ -49,11 +56,15 @@ static void random_rule(char *out, size_t size)
 {
     char remote[64];
     char local[64];
+    /* One after the other: the order in which arguments are evaluated is the compiler's. */
+    const char *protocol = pick(protocols, COUNT(protocols));
+    const char *direction = pick(directions, COUNT(directions));
+    const char *port = pick(ports, COUNT(ports));
+    const char *process = pick(processes, COUNT(processes));
     random_prefix(remote, sizeof(remote), "remote");
     random_prefix(local, sizeof(local), "local");
-    snprintf(out, size, "{\"stack\":\"kernel\"%s%s%s%s%s%s}", protocols[below(COUNT(protocols))],
-             directions[below(COUNT(directions))], remote, local, ports[below(COUNT(ports))],
-             processes[below(COUNT(processes))]);
+    snprintf(out, size, "{\"stack\":\"kernel\"%s%s%s%s%s%s}", protocol, direction, remote, local,
+             port, process);
 }
 
 static int parse(struct dmm_mapping *mapping, const char *rules, struct dmm_err *err)
@@ -113,7 +124,8 @@ static void test_refused_rules_never_match(void **state)
         refused++;
         ask_everything(both);
     }
-    assert_in_range(refused, PAIRS / 100, PAIRS);
+    /* The test is worth something only if enough was refused. */
+    assert_in_range(refused, PAIRS / 20, PAIRS);
 }
 
 int main(void)
