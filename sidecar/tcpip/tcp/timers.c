@@ -13,7 +13,7 @@
 #define RETRIES          15 /* R2 of about 15 minutes (RFC 9293, 3.8.3: at least 100 s) */
 #define ORPHAN_RETRIES   8  /* nobody waits for it any more */
 #define SUSPECT_RETRIES  3  /* R1 */
-#define BLACK_HOLE_TRIES 2
+#define BLACK_HOLE_TRIES 3
 #define PEER_DELACK      (200 * MS_NS)
 #define TICK_NS          (1ULL << WHEEL_TICK_SHIFT)
 

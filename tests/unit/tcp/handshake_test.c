@@ -235,12 +235,18 @@ static void ipv6(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(passive_open),      cmocka_unit_test(active_open),
-        cmocka_unit_test(refused),           cmocka_unit_test(no_listener),
-        cmocka_unit_test(peer_closes_first), cmocka_unit_test(we_close_first),
-        cmocka_unit_test(half_close),        cmocka_unit_test(simultaneous_open),
-        cmocka_unit_test(simultaneous_close), cmocka_unit_test(abort_sends_reset),
-        cmocka_unit_test(data_after_close),  cmocka_unit_test(syn_retransmission),
+        cmocka_unit_test(passive_open),
+        cmocka_unit_test(active_open),
+        cmocka_unit_test(refused),
+        cmocka_unit_test(no_listener),
+        cmocka_unit_test(peer_closes_first),
+        cmocka_unit_test(we_close_first),
+        cmocka_unit_test(half_close),
+        cmocka_unit_test(simultaneous_open),
+        cmocka_unit_test(simultaneous_close),
+        cmocka_unit_test(abort_sends_reset),
+        cmocka_unit_test(data_after_close),
+        cmocka_unit_test(syn_retransmission),
         cmocka_unit_test(ipv6),
     };
 

@@ -11,12 +11,12 @@
 
 struct link_quality {
     uint64_t delay_ns, jitter_ns;
-    uint64_t ns_per_byte; /* of the bottleneck; 0: none */
-    uint32_t queue;       /* bytes the bottleneck holds */
+    uint64_t ns_per_byte;                       /* of the bottleneck; 0: none */
+    uint32_t queue;                             /* bytes the bottleneck holds */
     unsigned loss, duplicate, reorder, corrupt; /* per 10000 frames */
-    uint64_t reorder_ns;  /* how late a reordered frame may be */
-    bool mark_ce;         /* instead of dropping where the queue is half full */
-    bool merge;           /* pass segmented frames whole */
+    uint64_t reorder_ns;                        /* how late a reordered frame may be */
+    bool mark_ce; /* instead of dropping where the queue is half full */
+    bool merge;   /* pass segmented frames whole */
 };
 
 struct link_event {

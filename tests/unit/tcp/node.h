@@ -27,7 +27,7 @@ struct dmm_sock {
     uint32_t rx_len, rx_cap; /* unread bytes */
     uint32_t tx_len, tx_cap; /* bytes not consumed */
     uint64_t rx_total, tx_total;
-    uint32_t sink;    /* not 0: rx is counted and thrown away */
+    uint32_t sink; /* not 0: rx is counted and thrown away */
     bool connected, eof, closed, released, listening;
     int error, soft_error;
     struct dmm_sock *accepted[NODE_ACCEPTED];
@@ -49,8 +49,8 @@ struct node {
     struct dmm_stack_route routes[2];
     node_transmit_fn *transmit;
     void *arg;
-    bool blocked;     /* the port takes no frames */
-    uint32_t rx_cap;  /* of new sockets */
+    bool blocked;    /* the port takes no frames */
+    uint32_t rx_cap; /* of new sockets */
     struct dmm_sock *socks;
     unsigned n_alive; /* sockets not released */
 };

@@ -197,12 +197,27 @@ static unsigned l4_offset(const struct script *s)
     return ETH + (s->family == AF_INET ? 20U : 40U);
 }
 
+/* Answers to ARP and ND go in after the poll that asked. */
+void run(struct script *s)
+{
+    node_poll(&s->node);
+    while (s->n_pending > 0) {
+        s->n_pending--;
+
+        const struct dmm_frame f = {.data = s->pending[s->n_pending % 16],
+                                    .len = s->pending_len[s->n_pending % 16]};
+
+        node_frame(&s->node, &f);
+        node_poll(&s->node);
+    }
+}
+
 static void give(struct script *s, const uint8_t *frame, uint32_t len)
 {
     const struct dmm_frame f = {.data = frame, .len = len};
 
     node_frame(&s->node, &f);
-    node_poll(&s->node);
+    run(s);
 }
 
 static void fill_checksum(struct script *s, uint8_t *l4, uint32_t len, uint8_t proto,
@@ -351,18 +366,12 @@ static void captured(struct node *node, const uint8_t *frame, uint32_t len,
     if (s->tail - s->head == SCRIPT_QUEUE)
         fail_msg("too many segments");
     f = &s->queue[s->tail++ % SCRIPT_QUEUE];
-    *f = (struct script_frame){
-        .data = malloc(len), .len = len, .at = s->clock, .gso = meta->gso, .gso_size = meta->gso_size};
+    *f = (struct script_frame){.data = malloc(len),
+                               .len = len,
+                               .at = s->clock,
+                               .gso = meta->gso,
+                               .gso_size = meta->gso_size};
     memcpy(f->data, frame, len);
-}
-
-void run(struct script *s)
-{
-    node_poll(&s->node);
-    while (s->n_pending > 0) {
-        s->n_pending--;
-        give(s, s->pending[s->n_pending % 16], s->pending_len[s->n_pending % 16]);
-    }
 }
 
 void advance(struct script *s, uint64_t ms)
@@ -390,9 +399,10 @@ void script_mark(struct script *s)
 
 unsigned drain(struct script *s)
 {
-    const unsigned n = s->tail - s->head;
+    unsigned n;
 
     run(s);
+    n = s->tail - s->head;
     while (s->head != s->tail)
         free(s->queue[s->head++ % SCRIPT_QUEUE].data);
     return n;
@@ -423,9 +433,9 @@ static void describe_options(struct script *s, const struct tcp_options *o, cons
         case 5:
             at += (size_t)snprintf(buf + at, size - at, "%ssack", comma);
             for (unsigned i = 0; i < o->n_sack; i++)
-                at += (size_t)snprintf(buf + at, size - at, " %u:%u",
-                                       o->sack[i].start - s->peer_iss,
-                                       o->sack[i].end - s->peer_iss);
+                at +=
+                    (size_t)snprintf(buf + at, size - at, " %u:%u", o->sack[i].start - s->peer_iss,
+                                     o->sack[i].end - s->peer_iss);
             break;
         case 8:
             at += (size_t)snprintf(buf + at, size - at, "%sTS val %u ecr %u", comma,
@@ -614,6 +624,7 @@ void script_establish(struct script *s, const char *peer_syn_options, unsigned w
     snprintf(text, sizeof(text), "S 0:0(0) win %u <%s>", window, peer_syn_options);
     in(s, text);
     out(s, "S. 0:0(0) ack 1");
+    advance(s, SCRIPT_RTT_MS);
     if (strstr(peer_syn_options, "TS") != NULL)
         snprintf(text, sizeof(text), ". 1:1(0) ack 1 win %u <nop,nop,TS val 100 ecr 1>", window);
     else

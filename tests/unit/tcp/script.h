@@ -30,6 +30,8 @@
 #define PEER_PORT    4000
 #define OUR_PORT     80
 
+#define SCRIPT_RTT_MS 20 /* of script_establish() */
+
 struct script_frame {
     uint8_t *data;
     uint32_t len;
@@ -50,7 +52,7 @@ struct script {
     bool ts_base_known;
     struct script_frame queue[SCRIPT_QUEUE];
     unsigned head, tail;
-    uint64_t mark; /* time of the last script_mark() */
+    uint64_t mark;            /* time of the last script_mark() */
     uint8_t pending[16][128]; /* answers to ARP and ND, given after the poll */
     uint32_t pending_len[16];
     unsigned n_pending;
@@ -80,7 +82,8 @@ void script_listen(struct script *s);
 void script_accept(struct script *s);
 /* connect(2) to the peer; the SYN waits for out(). */
 void script_connect(struct script *s);
-/* A connection as a server: handshake with these options of the peer and window. */
+/* A connection as a server: handshake with these options of the peer and window; it takes
+ * SCRIPT_RTT_MS. */
 void script_establish(struct script *s, const char *peer_syn_options, unsigned window);
 void write_bytes(struct script *s, uint32_t len);
 /* Reads all; returns how many bytes; fails if they are not the pattern. */
