@@ -248,7 +248,7 @@ static bool buffer_option(struct context *c, uint32_t value)
     const struct dmm_limits *limits = &sock->client->limits;
     bool rx = c->command->opt.name == SO_RCVBUF;
     uint32_t max = rx ? limits->rx_max : limits->tx_max;
-    uint32_t first = rx ? DMM_RX_FIRST : DMM_TX_FIRST;
+    const uint32_t first = DMM_RX_FIRST;
     uint32_t bytes = value > max / 2 ? max : value * 2;
     if (bytes < first)
         bytes = first;

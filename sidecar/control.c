@@ -216,7 +216,8 @@ static int serve(struct dmm_control *control, struct dmm_err *err)
     int rc = dmm_attach_open(control, err);
     if (rc || control->ending)
         return rc;
-    dmm_sandbox_enter();
+    dmm_sandbox_enter(NULL);
+    dmm_worker_call(&control->worker, dmm_sandbox_enter, NULL);
     control->ready = true;
     dmm_log(DMM_LOG_INFO, "ready: %s", control->options.pod_dir);
     while (!control->ending)

@@ -79,9 +79,9 @@ static int number(const char *option, const char *text, uint64_t min, uint64_t m
                   uint64_t *out)
 {
     char want[96];
-    char *end;
+    char *end = NULL;
     errno = 0;
-    unsigned long long n = isdigit((unsigned char)text[0]) ? strtoull(text, &end, 10) : 0;
+    unsigned long long n = strtoull(text, &end, 10);
     snprintf(want, sizeof(want), "must be a number from %llu to %llu%s", (unsigned long long)min,
              (unsigned long long)max, unit ? ", K, M or G after it" : "");
     if (!isdigit((unsigned char)text[0]) || errno)

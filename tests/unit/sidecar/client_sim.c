@@ -31,13 +31,10 @@ int sim_connect(const char *dir)
 
 int sim_raw(int control, const void *request, size_t len, struct dmm_response *response, int fds[3])
 {
-    union {
-        char space[CMSG_SPACE(3 * sizeof(int))];
-        struct cmsghdr align;
-    } space;
+    _Alignas(struct cmsghdr) char space[CMSG_SPACE(3 * sizeof(int))];
     struct iovec iov = {response, sizeof(*response)};
     struct msghdr message = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = sizeof(space)};
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space)};
     for (int i = 0; i < 3; i++)
         fds[i] = -1;
     if (send(control, request, len, MSG_NOSIGNAL) < 0)

@@ -25,7 +25,6 @@ struct app {
     struct sim sim;
     struct dmm_client *client;
     uint32_t l, c, s;
-    uint16_t port;
     _Atomic bool stop;
     unsigned rounds, lost;
 };

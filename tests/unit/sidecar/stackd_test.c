@@ -21,13 +21,13 @@
 
 static struct stackd stackd;
 
-static int start(void **state)
+static int set_up(void **state)
 {
     (void)state;
     return stackd_start(&stackd);
 }
 
-static int stop(void **state)
+static int tear_down(void **state)
 {
     (void)state;
     return stackd_stop(&stackd);
@@ -64,7 +64,9 @@ static void transfer(struct sim *sim, uint32_t from, uint32_t to, uint32_t total
     char out[8192], in[8192];
     uint32_t sent = 0, got = 0;
     for (int idle = 0; got < total && idle < 20000; idle++) {
-        uint32_t want = total - sent < sizeof(out) ? total - sent : (uint32_t)sizeof(out);
+        uint32_t want = (uint32_t)sizeof(out);
+        if (want > total - sent)
+            want = total - sent;
         for (uint32_t i = 0; i < want; i++)
             out[i] = (char)((sent + i) * 7 >> 3);
         uint32_t n = sim_write(sim, from, out, want);
@@ -123,7 +125,7 @@ static void garbage_is_answered_and_hung_up_on(void **state)
     static const size_t sizes[] = {1, 4, 47, sizeof(struct dmm_request) + 1, 4096};
     char garbage[4096];
     int fds[3];
-    struct dmm_response response;
+    struct dmm_response response = {0};
     (void)state;
     memset(garbage, 0xa5, sizeof(garbage));
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -140,7 +142,7 @@ static void garbage_is_answered_and_hung_up_on(void **state)
 static void wrong_requests_are_refused_with_a_text(void **state)
 {
     struct dmm_request request = {.version = DMM_PROTO_VERSION, .op = DMM_REQ_FORK};
-    struct dmm_response response;
+    struct dmm_response response = {0};
     struct sim sim;
     int fds[3];
     (void)state;
@@ -393,5 +395,5 @@ int main(void)
         cmocka_unit_test(a_misbehaving_client_does_not_touch_another_s_transfer),
         cmocka_unit_test(a_changed_mapping_reaches_the_clients),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }
