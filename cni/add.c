@@ -10,7 +10,9 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct add {
@@ -23,6 +25,7 @@ struct add {
     struct dmm_record record;
     struct dmm_netns_id netns_id;
     char boot_id[DMM_BOOT_ID_LEN];
+    struct dmm_result prev; /* when chained */
     struct dmm_result result;
     struct dmm_link_made made;
 };
@@ -44,6 +47,21 @@ static int open_netns(struct add *add, struct dmm_cni_error *error)
     return fd;
 }
 
+static int read_prev_result(struct add *add, struct dmm_cni_error *error)
+{
+    struct dmm_err err = {0};
+    if (!add->conf->prev_result)
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG,
+                            "prevResult: missing: mode \"chained\" is for after another plugin");
+    if (!strcmp(add->env->ifname, add->env->key))
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG,
+                            "ifname: \"%s\" is the interface of the plugin before us",
+                            add->env->ifname);
+    if (dmm_result_parse(&add->prev, add->conf->prev_result, &err))
+        return dmm_cni_fail(error, DMM_CNI_E_DECODE, "prevResult: %s", err.text);
+    return 0;
+}
+
 /* Everything that can be refused before anything is changed. */
 static int prepare(struct add *add, struct dmm_cni_error *error)
 {
@@ -52,9 +70,11 @@ static int prepare(struct add *add, struct dmm_cni_error *error)
     if (conf->ipam_type &&
         dmm_ipam_find(path, sizeof(path), conf->ipam_type, add->env->path, error))
         return -1;
-    if (conf->prev_result)
+    if (conf->prev_result && conf->mode != DMM_MODE_CHAINED)
         return dmm_cni_fail(error, DMM_CNI_E_CONFIG,
-                            "prevResult: this network is not configured to be chained");
+                            "prevResult: needs mode \"chained\" after another plugin");
+    if (conf->mode == DMM_MODE_CHAINED && read_prev_result(add, error))
+        return -1;
     if (dmm_annotations_read(&add->annotations, conf->annotations, conf->args_cni, &add->env->args,
                              error))
         return -1;
@@ -83,7 +103,8 @@ static int fill_record(struct add *add, struct dmm_cni_error *error)
     add->record = (struct dmm_record){
         .network = conf->name,
         .container_id = add->env->container_id,
-        .ifname = add->env->ifname,
+        .ifname = add->env->key,
+        .port = add->env->ifname,
         .netns = add->env->netns,
         .netns_id = add->netns_id,
         .boot_id = add->boot_id,
@@ -91,6 +112,7 @@ static int fill_record(struct add *add, struct dmm_cni_error *error)
         .pod_id = add->pod.id,
         .cni_path = add->env->path,
         .ipam_type = conf->ipam_type,
+        .device_info = conf->device_info,
         .link = ops->kind,
         .plan = json_object(),
         .conf = kept_conf(conf->json),
@@ -109,7 +131,7 @@ static int clear_stale(const struct add *add, struct dmm_cni_error *error)
     struct dmm_record old;
     struct dmm_err err = {0};
     const char *root = add->conf->state_root;
-    int rc = dmm_record_load(&old, root, add->conf->name, add->env->container_id, add->env->ifname,
+    int rc = dmm_record_load(&old, root, add->conf->name, add->env->container_id, add->env->key,
                              true, &err);
     if (rc == -ENOENT)
         return 0;
@@ -121,7 +143,7 @@ static int clear_stale(const struct add *add, struct dmm_cni_error *error)
         return dmm_cni_fail_from(error, DMM_CNI_E_STATE, &err);
     if (dmm_attach_alive(&old))
         dmm_cni_fail(error, DMM_CNI_E_STATE, "%s is attached to %s by %s already",
-                     add->env->container_id, add->conf->name, add->env->ifname);
+                     add->env->container_id, add->conf->name, add->env->key);
     else
         dmm_attach_takedown(&old, root, error);
     dmm_record_release(&old);
@@ -202,6 +224,26 @@ static int make_link_and_lease(struct add *add, struct dmm_cni_error *error)
     return error->code ? -1 : 0;
 }
 
+/* For whoever wants to know of the device without asking us (Multus' device information). */
+static int write_device_info(const struct add *add, struct dmm_cni_error *error)
+{
+    struct dmm_err err = {0};
+    const char *path = add->conf->device_info;
+    if (!path || !add->made.device_info)
+        return 0;
+    char *dir = strndup(path, (size_t)(strrchr(path, '/') - path));
+    char *text = json_dumps(add->made.device_info, JSON_INDENT(1));
+    int rc = dir && text ? dmm_dir_make(*dir ? dir : "/", &err)
+                         : dmm_err_set(&err, ENOMEM, "CNIDeviceInfoFile: out of memory");
+    int fd __attribute__((cleanup(dmm_close))) =
+        rc ? -1 : dmm_dir_open(AT_FDCWD, *dir ? dir : "/", &err);
+    if (fd >= 0)
+        rc = dmm_file_write(fd, strrchr(path, '/') + 1, 0644, text, strlen(text), NULL, &err);
+    free(dir);
+    free(text);
+    return rc || fd < 0 ? dmm_cni_fail_from(error, DMM_CNI_E_IO, &err) : 0;
+}
+
 static int finish(struct add *add, struct dmm_cni_error *error)
 {
     struct dmm_err err = {0};
@@ -217,7 +259,9 @@ static int finish(struct add *add, struct dmm_cni_error *error)
         return dmm_cni_fail_from(error, DMM_CNI_E_IPAM, &err);
     if (dmm_pod_write(&add->pod, &add->content, &add->made.port, &err))
         return dmm_cni_fail_from(error, DMM_CNI_E_POD, &err);
-    return 0;
+    if (add->prev.ips && dmm_result_prepend(result, &add->prev))
+        return dmm_cni_fail(error, DMM_CNI_E_IO, "result: out of memory");
+    return write_device_info(add, error);
 }
 
 static void roll_back(struct add *add)
@@ -248,7 +292,9 @@ static void add_free(struct add *add)
     dmm_annotations_free(&add->annotations);
     dmm_pod_content_free(&add->content);
     dmm_result_free(&add->result);
+    dmm_result_free(&add->prev);
     json_decref(add->made.interfaces);
+    json_decref(add->made.device_info);
 }
 
 int dmm_cni_add(const struct dmm_cni_env *env, struct dmm_netconf *conf, json_t **answer,

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The namespace, if it is still the one that the record names; else -1. */
 static int open_same_netns(const struct dmm_record *record)
@@ -32,7 +33,7 @@ static int remove_link(const struct dmm_record *record, const char *state_root, 
 {
     int fd __attribute__((cleanup(dmm_close))) = open_same_netns(record);
     const struct dmm_link_grave grave = {
-        .ifname = record->ifname, .netns_fd = fd, .lock_dir = state_root};
+        .ifname = record->port, .netns_fd = fd, .lock_dir = state_root};
     const struct dmm_link_ops *ops = dmm_link_find(record->link);
     if (!ops)
         return dmm_err_set(err, EINVAL, "record: link: \"%s\" is no kind of link", record->link);
@@ -64,7 +65,7 @@ static void release_start(struct lease *lease, const struct dmm_record *record,
         .cni_path = record->cni_path,
         .container_id = record->container_id,
         .netns = record->netns,
-        .ifname = record->ifname,
+        .ifname = record->port,
         .args = "",
         .text = lease->text,
         .len = strlen(lease->text),
@@ -87,10 +88,12 @@ int dmm_attach_takedown(struct dmm_record *record, const char *state_root,
     struct dmm_err err = {0};
     const struct dmm_pod pod = {record->pod_root, record->pod_id};
     release_start(&lease, record, error);
-    if (dmm_pod_remove(&pod, record->ifname, &err))
+    if (dmm_pod_remove(&pod, record->port, &err))
         dmm_cni_fail_from(error, DMM_CNI_E_POD, &err);
     if (remove_link(record, state_root, &err))
         dmm_cni_fail_from(error, DMM_CNI_E_LINK, &err);
+    if (record->device_info && unlink(record->device_info) && errno != ENOENT && errno != ENOTDIR)
+        dmm_cni_fail(error, DMM_CNI_E_IO, "remove %s: %s", record->device_info, strerror(errno));
     release_finish(&lease, error);
     if (error->code)
         return -1;

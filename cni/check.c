@@ -34,16 +34,18 @@ static int check_prev_result(const struct dmm_cni_env *env, const struct dmm_net
         return dmm_cni_fail(error, DMM_CNI_E_CONFIG, "prevResult: missing");
     if (dmm_result_parse(&prev, conf->prev_result, &err))
         return dmm_cni_fail(error, DMM_CNI_E_DECODE, "prevResult: %s", err.text);
-    bool found = false;
+    int found = -1;
     size_t i;
     const json_t *entry;
     json_array_foreach(prev.interfaces, i, entry)
     {
         const char *name = json_string_value(json_object_get(entry, "name"));
         const char *sandbox = json_string_value(json_object_get(entry, "sandbox"));
-        found |= name && sandbox && *sandbox && !strcmp(name, env->ifname);
+        if (name && sandbox && *sandbox && !strcmp(name, env->ifname))
+            found = (int)i;
     }
-    if (!found)
+    dmm_result_keep_interface(&prev, found);
+    if (found < 0)
         dmm_cni_fail(error, DMM_CNI_E_CHECK, "prevResult: has no interface %s in the pod",
                      env->ifname);
     else if (dmm_result_to_port(&prev, &wanted, &err))
@@ -92,7 +94,7 @@ int dmm_cni_check(const struct dmm_cni_env *env, struct dmm_netconf *conf,
                             dmm_cni_version_text(conf->version));
     if (dmm_netconf_check(conf, error))
         return -1;
-    int rc = dmm_record_load(&record, conf->state_root, conf->name, env->container_id, env->ifname,
+    int rc = dmm_record_load(&record, conf->state_root, conf->name, env->container_id, env->key,
                              true, &err);
     if (rc)
         return dmm_cni_fail_from(error, rc == -ENOENT ? DMM_CNI_E_CONTAINER : DMM_CNI_E_STATE,

@@ -59,13 +59,13 @@ int dmm_cni_del(const struct dmm_cni_env *env, struct dmm_netconf *conf,
 {
     struct dmm_record record;
     struct dmm_err err = {0};
-    int rc = dmm_record_load(&record, conf->state_root, conf->name, env->container_id, env->ifname,
+    int rc = dmm_record_load(&record, conf->state_root, conf->name, env->container_id, env->key,
                              true, &err);
     if (rc == -ENOENT || rc == -EBADMSG) {
         if (rc == -EBADMSG)
             dmm_log(DMM_LOG_ERROR, "%s", err.text);
-        if (dmm_record_remove_unfinished(conf->state_root, conf->name, env->container_id,
-                                         env->ifname, &err))
+        if (dmm_record_remove_unfinished(conf->state_root, conf->name, env->container_id, env->key,
+                                         &err))
             return dmm_cni_fail_from(error, DMM_CNI_E_STATE, &err);
         return remove_by_name(env, conf, error);
     }

@@ -196,6 +196,7 @@ int dmm_cni_env_read(struct dmm_cni_env *env, dmm_cni_getenv *get, struct dmm_cn
     env->container_id = get_or_empty(get, "CNI_CONTAINERID");
     env->netns = get_or_empty(get, "CNI_NETNS");
     env->ifname = get_or_empty(get, "CNI_IFNAME");
+    env->key = env->ifname;
     env->path = get_or_empty(get, "CNI_PATH");
     if (check_present(env, needs, error) || check_form(env, needs, error))
         return -1;

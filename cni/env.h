@@ -41,7 +41,8 @@ struct dmm_cni_env {
     enum dmm_cni_command command;
     const char *container_id;
     const char *netns;
-    const char *ifname;
+    const char *ifname; /* of what we make: CNI_IFNAME, unless chained */
+    const char *key;    /* CNI_IFNAME: what the runtime knows the attachment by */
     const char *path;
     struct dmm_cni_args args;
 };

@@ -101,7 +101,7 @@ static int deliver(const struct dmm_cni_env *env, struct dmm_netconf *conf, json
     return -1;
 }
 
-static int handle(const struct dmm_cni_env *env, enum dmm_cni_version *version,
+static int handle(struct dmm_cni_env *env, enum dmm_cni_version *version,
                   struct dmm_cni_error *error)
 {
     char *text = NULL;
@@ -116,6 +116,8 @@ static int handle(const struct dmm_cni_env *env, enum dmm_cni_version *version,
     } else {
         rc = dmm_netconf_decode(&conf, text, len, error);
         *version = conf.version;
+        if (conf.ifname)
+            env->ifname = conf.ifname;
         if (!rc)
             rc = run(env, &conf, &answer, error);
     }

@@ -6,8 +6,12 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <net/if.h>
 #include <string.h>
 
+#define CHAINED_IFNAME "net1"
+
+static const char *const mode_words[] = {"alone", "chained", NULL};
 static const char *const on_failure_words[] = {"fail", "kernel", NULL};
 
 /* What dmm_netconf_check() fills before it is looked at more closely. */
@@ -32,6 +36,9 @@ static const struct dmm_key top_keys[] = {
     {"stacks", DMM_KEY_ARRAY, AT(stacks), 0, 0, NULL},
     {"mapping", DMM_KEY_OBJECT, AT(mapping), 0, 0, NULL},
     {"on_failure", DMM_KEY_WORD, AT(on_failure), 0, 0, on_failure_words},
+    /* read by dmm_netconf_decode() */
+    {"mode", DMM_KEY_ANY, 0, 0, 0, NULL},
+    {"ifname", DMM_KEY_ANY, 0, 0, 0, NULL},
     {"podDir", DMM_KEY_ANY, 0, 0, 0, NULL},
     {"stateDir", DMM_KEY_ANY, 0, 0, 0, NULL},
     /* the spec's */
@@ -113,6 +120,34 @@ static int decode_dir(const char **dir, const json_t *json, const char *key, con
     return 0;
 }
 
+/* DEL must know them too: they say what was made, and under which name. */
+static int decode_mode(struct dmm_netconf *conf, struct dmm_cni_error *error)
+{
+    static const struct dmm_key keys[] = {
+        {"mode", DMM_KEY_WORD, offsetof(struct dmm_netconf, mode), 0, 0, mode_words},
+        {"ifname", DMM_KEY_TEXT, offsetof(struct dmm_netconf, ifname), 0, IFNAMSIZ - 1, NULL},
+        {NULL, DMM_KEY_ANY, 0, 0, 0, NULL},
+    };
+    struct dmm_err err = {0};
+    json_t *some = json_object();
+    for (const struct dmm_key *key = keys; key->name; key++) {
+        json_t *value = json_object_get(conf->json, key->name);
+        if (value)
+            json_object_set(some, key->name, value);
+    }
+    int rc = dmm_keys_read(conf, keys, some, "", &err);
+    json_decref(some); /* the texts live on in conf->json */
+    if (rc)
+        return dmm_cni_fail_from(error, DMM_CNI_E_CONFIG, &err);
+    if (conf->ifname && (conf->mode != DMM_MODE_CHAINED || !dmm_cni_ifname_valid(conf->ifname)))
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG,
+                            "ifname: \"%s\": must be an interface name, with mode \"chained\"",
+                            conf->ifname);
+    if (conf->mode == DMM_MODE_CHAINED && !conf->ifname)
+        conf->ifname = CHAINED_IFNAME;
+    return 0;
+}
+
 int dmm_netconf_decode(struct dmm_netconf *conf, const char *text, size_t len,
                        struct dmm_cni_error *error)
 {
@@ -122,7 +157,8 @@ int dmm_netconf_decode(struct dmm_netconf *conf, const char *text, size_t len,
     conf->len = len;
     if (!decode_json(conf, error) && !decode_version(conf, error) && !decode_name(conf, error) &&
         !decode_dir(&conf->pod_root, conf->json, "podDir", DMM_PODDIR_ROOT, error) &&
-        !decode_dir(&conf->state_root, conf->json, "stateDir", DMM_STATE_ROOT, error))
+        !decode_dir(&conf->state_root, conf->json, "stateDir", DMM_STATE_ROOT, error) &&
+        !decode_mode(conf, error))
         return 0;
     json_decref(conf->json);
     conf->json = NULL;
@@ -157,6 +193,11 @@ static int check_capabilities(struct dmm_netconf *conf, const struct raw *raw,
     if (mac && !json_is_string(mac))
         return dmm_cni_fail(error, DMM_CNI_E_CONFIG, "runtimeConfig.mac: must be a string");
     conf->mac = json_string_value(mac);
+    const json_t *info = json_object_get(raw->runtime, "CNIDeviceInfoFile");
+    conf->device_info = json_string_value(info);
+    if (info && (!conf->device_info || *conf->device_info != '/'))
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG,
+                            "runtimeConfig.CNIDeviceInfoFile: must be an absolute path");
     return 0;
 }
 

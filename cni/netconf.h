@@ -20,6 +20,10 @@
 #define DMM_NETCONF_MAX ((size_t)1 << 20)
 #define DMM_STATE_ROOT  "/var/lib/cni/dmm"
 
+enum dmm_mode {
+    DMM_MODE_ALONE,
+    DMM_MODE_CHAINED, /* after a plugin that made the pod's first interface: we add one */
+};
 enum dmm_on_failure { DMM_ON_FAILURE_FAIL, DMM_ON_FAILURE_KERNEL };
 
 struct dmm_netconf {
@@ -32,6 +36,8 @@ struct dmm_netconf {
     const char *name;
     const char *pod_root;
     const char *state_root;
+    int mode;           /* enum dmm_mode */
+    const char *ifname; /* the interface that we make when chained; NULL when not */
 
     /* Set by dmm_netconf_check(). */
     struct dmm_link_conf link;
@@ -43,7 +49,8 @@ struct dmm_netconf {
     const json_t *prev_result;
     const json_t *annotations; /* of runtimeConfig */
     const json_t *args_cni;
-    const char *mac; /* of runtimeConfig */
+    const char *mac;         /* of runtimeConfig */
+    const char *device_info; /* of runtimeConfig: path of CNIDeviceInfoFile */
 };
 
 /* On error nothing is left to free; conf->version is set if it could be read (for the error JSON).

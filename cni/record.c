@@ -21,15 +21,33 @@
 #define RECORD_MAX     ((size_t)2 << 20)
 #define SUFFIX         ".json"
 
+static const char *or_empty(const char *text)
+{
+    return text ? text : "";
+}
+
+static const char *or_null(const char *text)
+{
+    return *text ? text : NULL;
+}
+
 json_t *dmm_record_json(const struct dmm_record *r)
 {
-    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:O, s:O}",
-                     "version", RECORD_VERSION, "network", r->network, "containerId",
-                     r->container_id, "ifname", r->ifname, "netns", r->netns, "netnsDev",
-                     (json_int_t)r->netns_id.dev, "netnsIno", (json_int_t)r->netns_id.ino, "bootId",
-                     r->boot_id, "podDir", r->pod_root, "podId", r->pod_id, "cniPath", r->cni_path,
-                     "ipam", r->ipam_type ? r->ipam_type : "", "link", r->link, "plan", r->plan,
-                     "conf", r->conf);
+    return json_pack(
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, "
+        "s:O, s:O}",
+        "version", RECORD_VERSION, "network", r->network, "containerId", r->container_id, "ifname",
+        r->ifname, "port", r->port, "netns", r->netns, "netnsDev", (json_int_t)r->netns_id.dev,
+        "netnsIno", (json_int_t)r->netns_id.ino, "bootId", r->boot_id, "podDir", r->pod_root,
+        "podId", r->pod_id, "cniPath", r->cni_path, "ipam", or_empty(r->ipam_type), "deviceInfo",
+        or_empty(r->device_info), "link", r->link, "plan", r->plan, "conf", r->conf);
+}
+
+static bool in_range(const struct dmm_record *r, int version)
+{
+    return version == RECORD_VERSION && json_is_object(r->plan) && json_is_object(r->conf) &&
+           r->pod_root[0] == '/' && dmm_cni_id_valid(r->pod_id) && dmm_cni_ifname_valid(r->port) &&
+           (!*r->device_info || r->device_info[0] == '/');
 }
 
 int dmm_record_from_json(struct dmm_record *r, json_t *json, struct dmm_err *err)
@@ -40,26 +58,26 @@ int dmm_record_from_json(struct dmm_record *r, json_t *json, struct dmm_err *err
     int version = 0;
     memset(r, 0, sizeof(*r));
     r->fd = -1;
-    if (json_unpack_ex(json, &at, JSON_STRICT,
-                       "{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:o, "
-                       "s:o}",
-                       "version", &version, "network", &r->network, "containerId", &r->container_id,
-                       "ifname", &r->ifname, "netns", &r->netns, "netnsDev", &dev, "netnsIno", &ino,
-                       "bootId", &r->boot_id, "podDir", &r->pod_root, "podId", &r->pod_id,
-                       "cniPath", &r->cni_path, "ipam", &r->ipam_type, "link", &r->link, "plan",
-                       &r->plan, "conf", &r->conf)) {
+    if (json_unpack_ex(
+            json, &at, JSON_STRICT,
+            "{s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, "
+            "s:o, s:o}",
+            "version", &version, "network", &r->network, "containerId", &r->container_id, "ifname",
+            &r->ifname, "port", &r->port, "netns", &r->netns, "netnsDev", &dev, "netnsIno", &ino,
+            "bootId", &r->boot_id, "podDir", &r->pod_root, "podId", &r->pod_id, "cniPath",
+            &r->cni_path, "ipam", &r->ipam_type, "deviceInfo", &r->device_info, "link", &r->link,
+            "plan", &r->plan, "conf", &r->conf)) {
         json_decref(json);
         return dmm_err_set(err, EBADMSG, "record: %s", at.text);
     }
-    if (version != RECORD_VERSION || !json_is_object(r->plan) || !json_is_object(r->conf) ||
-        r->pod_root[0] != '/' || !dmm_cni_id_valid(r->pod_id)) {
+    if (!in_range(r, version)) {
         json_decref(json);
         return dmm_err_set(err, EBADMSG, "record: a value is out of its range");
     }
+    r->ipam_type = or_null(r->ipam_type);
+    r->device_info = or_null(r->device_info);
     r->netns_id.dev = (uint64_t)dev;
     r->netns_id.ino = (uint64_t)ino;
-    if (!*r->ipam_type)
-        r->ipam_type = NULL;
     r->json = json;
     return 0;
 }

@@ -28,17 +28,19 @@ struct dmm_record {
     /* Borrowed from the caller, or from `json` after a load. */
     const char *network;
     const char *container_id;
-    const char *ifname;
+    const char *ifname; /* CNI_IFNAME: part of the key */
+    const char *port;   /* the interface that was made */
     const char *netns;
     struct dmm_netns_id netns_id;
     const char *boot_id;
     const char *pod_root;
     const char *pod_id; /* the pod directory's name */
     const char *cni_path;
-    const char *ipam_type; /* NULL: none */
-    const char *link;      /* kind */
-    json_t *plan;          /* an object */
-    json_t *conf;          /* an object: the network configuration of ADD, without prevResult */
+    const char *ipam_type;   /* NULL: none */
+    const char *device_info; /* path of the file that was written; NULL: none */
+    const char *link;        /* kind */
+    json_t *plan;            /* an object */
+    json_t *conf;            /* an object: the network configuration of ADD, without prevResult */
 
     json_t *json; /* owned, after a load; else NULL */
     int fd;       /* owned: holds the lock; -1 if not held */

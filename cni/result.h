@@ -32,6 +32,14 @@ int dmm_result_parse(struct dmm_result *result, const json_t *json, struct dmm_e
 /* Every ip belongs to the interface of this index. */
 void dmm_result_set_interface(struct dmm_result *result, int index);
 
+/* Puts what the plugin before us answered in front of ours, for a chain: its interfaces, ips,
+ * routes and dns come first, so that what comes after us finds the pod's first interface first. Our
+ * routes are the stack's business and are left out. Returns 0 or -ENOMEM. */
+int dmm_result_prepend(struct dmm_result *result, const struct dmm_result *prev);
+
+/* Only the ips of one interface stay. */
+void dmm_result_keep_interface(struct dmm_result *result, int index);
+
 /* Fills addresses and routes of the port from ips and routes: a route without "gw" gets the gateway
  * of its family, as the spec has it. More than the port file holds is an error. */
 int dmm_result_to_port(const struct dmm_result *result, struct dmm_port_config *port,

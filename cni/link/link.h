@@ -57,6 +57,7 @@ struct dmm_link_made {
     struct dmm_port_config port; /* kind, link, devargs, mac, mtu */
     json_t *interfaces;          /* in the form of CNI 1.1.0 */
     int pod_interface;           /* index of the pod's end in it */
+    json_t *device_info;         /* for CNIDeviceInfoFile, owned; NULL: nothing to tell */
 };
 
 struct dmm_link_ops {

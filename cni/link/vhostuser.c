@@ -128,6 +128,9 @@ static int apply(const struct dmm_link_job *job, const json_t *plan_json,
     port->mtu = (unsigned)vhostuser->mtu;
     format_devargs(port->devargs, sizeof(port->devargs), vhostuser, job->mac);
     made->pod_interface = 0;
+    made->device_info =
+        json_pack("{s:s, s:s, s:{s:s, s:s}}", "type", "vhost-user", "version", "1.1.0",
+                  "vhost-user", "mode", roles[vhostuser->role], "path", vhostuser->socket);
     if (json_array_append_new(made->interfaces,
                               dmm_result_interface(job->ifname, dmm_mac_format(job->mac, text),
                                                    job->netns, port->mtu, vhostuser->socket)))

@@ -32,6 +32,7 @@ static struct dmm_record sample(void)
         .network = "net",
         .container_id = "c1",
         .ifname = "eth0",
+        .port = "net1",
         .netns = "/run/netns/x",
         .netns_id = {4, 4026531840u},
         .boot_id = "boot",
@@ -86,6 +87,8 @@ static void round_trip(void **state)
     assert_string_equal(got.pod_id, "uid");
     assert_string_equal(got.cni_path, "/a:/b");
     assert_string_equal(got.ipam_type, "host-local");
+    assert_string_equal(got.port, "net1");
+    assert_null(got.device_info);
     assert_string_equal(got.link, "veth");
     assert_true(json_equal(got.plan, made.plan));
     assert_true(json_equal(got.conf, made.conf));
@@ -170,7 +173,8 @@ static void lies_are_quarantined(void **state)
         {"version", "2"},           {"version", "\"1\""},   {"network", "\"other\""},
         {"containerId", "\"c2\""},  {"ifname", "\"eth1\""}, {"podDir", "\"relative\""},
         {"podId", "\"../../etc\""}, {"podId", "7"},         {"plan", "[]"},
-        {"conf", "null"},           {"extra", "1"},         {"bootId", NULL},
+        {"conf", "null"},           {"extra", "1"},         {"port", "\"a/b\""},
+        {"deviceInfo", "\"x\""},    {"bootId", NULL},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct dmm_record made = sample();
