@@ -80,13 +80,16 @@ SANFLAGS_fuzz  = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recov
 # The areas whose headers a file includes; tcpip lies inside sidecar.
 areas_of       = $(shell sed -nE 's,^.include "(sidecar/)?(tcpip|$(subst $(eval) ,|,$(AREAS)))/.*,\2,p' $(1) | sort -u)
 
+# Helpers of the unit tests whose headers it includes.
+helpers_of     = $(shell sed -nE 's,^.include "(tests/unit/[^"]*/[^"]*)\.h".*,$(BUILD)/obj/\1.o,p' $(1))
+
 ifeq ($(SAN),fuzz)
 define fuzz_program
-$(BUILD)/tests/fuzz/$(1): $(BUILD)/obj/tests/fuzz/$(1).o $(sort $(foreach area,$(2),$(LIBS_$(area))))
-	$$(link) $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LDFLAGS) -fsanitize=fuzzer \
+$(BUILD)/tests/fuzz/$(1): $(BUILD)/obj/tests/fuzz/$(1).o $(3) $(sort $(foreach area,$(2),$(LIBS_$(area))))
+	$$(link) $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LDFLAGS) -fsanitize=fuzzer \
 	$(foreach area,$(2),$(SYS_$(area)))
 endef
-$(foreach src,$(FUZZ_SRC),$(eval $(call fuzz_program,$(basename $(notdir $(src))),$(call areas_of,$(src)))))
+$(foreach src,$(FUZZ_SRC),$(eval $(call fuzz_program,$(basename $(notdir $(src))),$(call areas_of,$(src)),$(call helpers_of,$(src)))))
 endif
 
 .PHONY: fuzz-programs
