@@ -6,6 +6,7 @@
 #include "preload/entry.h"
 #include "preload/epoll.h"
 #include "preload/pool.h"
+#include "preload/recover.h"
 #include "preload/report.h"
 #include "preload/socket.h"
 #include "preload/waiter.h"
@@ -37,10 +38,15 @@ static struct {
 
 /* ---- what the surroundings say ---- */
 
-static void pod_file(const char *name, char *path, size_t room)
+const char *client_pod_dir(void)
 {
     const char *dir = getenv("DMM_POD_DIR");
-    int n = snprintf(path, room, "%s/%s", dir && *dir ? dir : POD_DIR_DEFAULT, name);
+    return dir && *dir ? dir : POD_DIR_DEFAULT;
+}
+
+static void pod_file(const char *name, char *path, size_t room)
+{
+    int n = snprintf(path, room, "%s/%s", client_pod_dir(), name);
     if (n < 0 || (size_t)n >= room)
         path[0] = '\0';
 }
@@ -48,6 +54,11 @@ static void pod_file(const char *name, char *path, size_t room)
 const char *client_socket_path(void)
 {
     return self.path;
+}
+
+bool client_sidecar_there(void)
+{
+    return access(self.path, F_OK) == 0;
 }
 
 bool client_fallback_to_kernel(void)
@@ -232,6 +243,8 @@ struct client *client_attach(void)
         client = attach();
     lock_drop(&self.lock);
     sigprocmask(SIG_SETMASK, &before, NULL);
+    if (client)
+        recover_all(client);
     return client;
 }
 
@@ -370,24 +383,29 @@ static void lose(int fd, struct entry *entry, void *arg)
         socket_disown(entry);
 }
 
-void client_fork_child(struct client_fork *state)
+static bool join(struct client_fork *state)
 {
     struct client *client = state->client;
-    bool joined = client && state->response.n_fds == 2;
+    if (state->response.n_fds != 2 || take_process(client, &state->response) < 0)
+        return false;
+    bool joined = entry_protect(state->fds[0], &client->control) == 0;
+    joined &= entry_protect(state->fds[1], &client->spare_doorbell) == 0;
+    atomic_store_explicit(&client->have_spare, joined, memory_order_relaxed);
+    mark_alive_here();
+    return joined;
+}
+
+void client_fork_child(struct client_fork *state)
+{
     atomic_fetch_add_explicit(&self.epoch, 1, memory_order_relaxed);
-    entry_each(close_parents, joined ? client : NULL);
-    if (joined)
-        joined = take_process(client, &state->response) == 0;
-    if (joined) {
-        joined = entry_protect(state->fds[0], &client->control) == 0;
-        joined &= entry_protect(state->fds[1], &client->spare_doorbell) == 0;
-        atomic_store_explicit(&client->have_spare, joined, memory_order_relaxed);
+    entry_each(close_parents, state->client);
+    if (!state->client) {
         mark_alive_here();
-    }
-    if (!joined) {
+    } else if (!join(state)) {
         /* Nothing of the parent's may be touched. The child may attach for itself. */
         entry_each(lose, NULL);
         atomic_store_explicit(&self.latest, NULL, memory_order_relaxed);
+        mark_alive_here();
     }
     fork_done(state);
 }

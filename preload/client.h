@@ -90,6 +90,10 @@ int client_placeholder(struct client *client, bool cloexec);
 
 /* What the pod's owner wants while there is no sidecar. */
 bool client_fallback_to_kernel(void);
+/* Its directory. */
+const char *client_pod_dir(void);
+/* Is there an attach socket? (Whether anyone listens on it is another matter.) */
+bool client_sidecar_there(void);
 /* The attach socket's path, for messages. */
 const char *client_socket_path(void);
 /* This process's name as the mapping knows it. Returns buf. */

@@ -69,9 +69,10 @@ struct late {
 
 struct entry {
     _Atomic uint32_t refs;
-    uint8_t kind;          /* enum entry_kind */
-    bool kernel;           /* the fd is (also) a real kernel socket */
-    _Atomic uint8_t phase; /* enum entry_phase, rel/acq */
+    uint8_t kind;           /* enum entry_kind */
+    _Atomic bool suspended; /* a listener that waits for the sidecar: see recover.h; acq/rel */
+    bool kernel;            /* the fd is (also) a real kernel socket */
+    _Atomic uint8_t phase;  /* enum entry_phase, rel/acq */
     uint8_t family, type, protocol;
     _Atomic uint32_t status; /* relaxed: O_NONBLOCK while no part keeps it; see socket_nonblock() */
     lock_word lock;          /* changes of phase, parts, late, items */

@@ -3,12 +3,15 @@
 #include "preload/calls.h"
 #include "preload/epoll_set.h"
 #include "preload/ready.h"
+#include "preload/recover.h"
 #include "preload/socket.h"
 #include "preload/waiter.h"
 
 #include <errno.h>
 #include <sys/eventfd.h>
 #include <time.h>
+
+static const char recover_tag = 'r';
 
 #define KERNEL_TURN 4 /* busy calls between looks at the kernel's fds */
 
@@ -249,6 +252,11 @@ static int sift(struct epoll_set *set, struct epoll_event *events, int n, bool *
             drain_kick(set);
             continue;
         }
+        if (data == (uint64_t)(uintptr_t)&recover_tag) {
+            *rang = true;
+            recover_try();
+            continue;
+        }
         events[kept] = events[i];
         struct epoll_item *item = epoll_item_of_data(data);
         if (item) {
@@ -276,6 +284,19 @@ static int ask_kernel(struct epoll_set *set, int epfd, struct epoll_event *event
 }
 
 /* ---- waiting ---- */
+
+/* While listeners wait for the sidecar, sleepers hear of its return. False: it has just come back.
+ */
+static bool watch_recovery(struct epoll_set *set)
+{
+    int fd = recover_fd();
+    set->recover = fd;
+    if (fd < 0)
+        return false;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = (void *)(uintptr_t)&recover_tag};
+    REAL(epoll_ctl)(set->epfd, EPOLL_CTL_ADD, fd, &event); /* EEXIST: another thread was first */
+    return true;
+}
 
 /* Stack sockets that are ready, and now and then the kernel's fds too. */
 static int look(struct epoll_set *set, int epfd, struct epoll_event *events, int max)
@@ -349,6 +370,8 @@ static int await_set(struct epoll_set *set, int epfd, struct epoll_event *events
             return n;
         if (deadline == 0)
             return ask_kernel(set, epfd, events, max, 0, mask, &rang);
+        if (recover_fd() != set->recover && !watch_recovery(set))
+            continue;
         if (!fall_asleep(set))
             continue;
         n = ask_kernel(set, epfd, events, max, left_ms(deadline), mask, &rang);

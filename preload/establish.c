@@ -4,6 +4,7 @@
 #include "preload/calls.h"
 #include "preload/command.h"
 #include "preload/decide.h"
+#include "preload/recover.h"
 #include "preload/socket.h"
 #include "preload/waiter.h"
 
@@ -288,6 +289,8 @@ static int accept_any(int fd, struct entry *entry, struct sockaddr *sa, socklen_
 static bool any_connection(void *arg)
 {
     struct entry *entry = arg;
+    if (entry->suspended)
+        return true;
     for (uint32_t i = 0; i < socket_parts(entry); i++) {
         const struct part *part = socket_part(entry, i);
         if (has_connection(part) || (socket_state(part->sock) & DMM_SS_DEAD) ||
@@ -302,9 +305,11 @@ static int await_any(int fd, struct entry *entry, uint64_t *deadline)
     uint32_t ms = socket_word(socket_part(entry, 0)->sock, WORD_RCVTIMEO_MS);
     if (ms && *deadline == 0)
         *deadline = waiter_now() + (uint64_t)ms * 1000000u;
+    if (entry->suspended)
+        return recover_wait(entry->kernel ? fd : -1, *deadline);
     struct waiter *waiter = waiter_get(entry->client);
     if (!waiter)
-        return client_is_dead(entry->client) ? -ECONNRESET : -ENOBUFS;
+        return client_is_dead(entry->client) ? 0 : -ENOBUFS; /* to be suspended */
     waiter_begin(waiter);
     for (uint32_t i = 0; i < socket_parts(entry); i++) {
         int r = waiter_watch(waiter, socket_part(entry, i));

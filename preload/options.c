@@ -207,6 +207,9 @@ int options_set(int fd, struct entry *entry, int level, int name, const void *va
         r = set_on_part(entry->client, &entry->part, level, name, value, len);
     else
         r = set_multi(fd, entry, level, name, value, len);
+    /* A bound socket may have to be set up again (recover.h). */
+    if (r == 0 && entry->phase != PHASE_UNDECIDED && entry->late)
+        record_add(&entry->late->record, level, name, value, len);
     lock_drop(&entry->lock);
     return r;
 }

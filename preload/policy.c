@@ -92,6 +92,15 @@ uint32_t policy_default(struct client *client)
     return instance;
 }
 
+int policy_find(struct client *client, const char *name)
+{
+    lock_take(&client->policy_lock, LOCK_PRIVATE);
+    renew(client);
+    int instance = client->have_policy ? dmm_mapping_instance(&client->policy.mapping, name) : -1;
+    lock_drop(&client->policy_lock);
+    return instance;
+}
+
 struct dmm_instance_info policy_instance(struct client *client, uint32_t instance)
 {
     struct dmm_instance_info info = {.n_addresses = 0};

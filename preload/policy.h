@@ -32,6 +32,8 @@ int policy_connect(uint8_t protocol, const struct dmm_addr *remote, const struct
 int policy_listen(uint8_t protocol, const struct dmm_addr *local, struct client **client,
                   uint32_t *instances, bool *by_default);
 
+/* The instance of that name in the policy of a live client, or -1. */
+int policy_find(struct client *client, const char *name);
 /* What is known of an instance. */
 struct dmm_instance_info policy_instance(struct client *client, uint32_t instance);
 

@@ -4,6 +4,7 @@
 #include "preload/calls.h"
 #include "preload/epoll.h"
 #include "preload/ready.h"
+#include "preload/recover.h"
 #include "preload/socket.h"
 #include "preload/waiter.h"
 
@@ -141,7 +142,11 @@ static int sleep_once(struct polling *p, uint64_t deadline, const sigset_t *mask
     if (!waiter) {
         /* Without a doorbell, but with sockets that may have news: look again in a while. */
         uint64_t soon = p->client ? waiter_now() + NO_DOORBELL_MS * 1000000u : deadline;
-        return ask_kernel(p, -1, soon < deadline ? soon : deadline, mask);
+        int back = recover_fd();
+        int r = ask_kernel(p, back, soon < deadline ? soon : deadline, mask);
+        if (back >= 0 && p->copy[p->n].revents)
+            recover_try();
+        return r;
     }
     int r = watch_all(p, waiter);
     if (r < 0)

@@ -4,6 +4,7 @@
 #include "preload/calls.h"
 #include "preload/client.h"
 #include "preload/entry.h"
+#include "preload/recover.h"
 #include "preload/waiter.h"
 
 #include <errno.h>
@@ -12,6 +13,8 @@
 pid_t process_fork(int share)
 {
     struct client_fork state;
+    if (share && recover_fd() >= 0)
+        recover_try(); /* a master that never waits on its listeners */
     sigset_t all, before;
     /* No handler may run between the parts, neither here nor in the child. */
     sigfillset(&all);
@@ -22,6 +25,7 @@ pid_t process_fork(int share)
     if (pid == 0) {
         entry_reset_locks();
         waiter_fork_child();
+        recover_fork_child();
         client_fork_child(&state);
     } else {
         client_fork_parent(&state);

@@ -13,7 +13,7 @@ enum report_cause {
     REPORT_LOST,     /* the sidecar went away */
     REPORT_FORK,     /* a child without stack sockets */
     REPORT_OPTION,   /* an option that the chosen stack does not have */
-    REPORT_LIMIT,    /* fds, memory */
+    REPORT_RECOVER,  /* a listener that did not come back */
 };
 
 /* Logs a warning, unless one of the same cause was logged since the last report_again(). */

@@ -4,7 +4,7 @@
 #include "preload/calls.h"
 #include "preload/command.h"
 #include "preload/epoll.h"
-#include "preload/ready.h"
+#include "preload/recover.h"
 #include "preload/waiter.h"
 
 #include <errno.h>
@@ -180,6 +180,7 @@ void socket_destroy(struct entry *entry)
 {
     int saved = errno;
     epoll_forget(entry);
+    recover_forget(entry);
     uint32_t n = socket_parts(entry);
     if (entry->phase == PHASE_STACK)
         linger(entry);
@@ -193,6 +194,10 @@ void socket_destroy(struct entry *entry)
 void socket_lost(struct entry *entry)
 {
     uint32_t n = socket_parts(entry);
+    if (n && (socket_state(socket_part(entry, 0)->sock) & DMM_SS_LISTENING)) {
+        recover_suspend(entry);
+        return;
+    }
     for (uint32_t i = 0; i < n; i++) {
         struct dmm_socket *sock = socket_part(entry, i)->sock;
         /* The sidecar is gone, so its words are ours; other processes store the same. */
