@@ -34,23 +34,21 @@ static int check_prev_result(const struct dmm_cni_env *env, const struct dmm_net
         return dmm_cni_fail(error, DMM_CNI_E_CONFIG, "prevResult: missing");
     if (dmm_result_parse(&prev, conf->prev_result, &err))
         return dmm_cni_fail(error, DMM_CNI_E_DECODE, "prevResult: %s", err.text);
-    int found = -1;
+    bool found = false;
     size_t i;
     const json_t *entry;
     json_array_foreach(prev.interfaces, i, entry)
     {
         const char *name = json_string_value(json_object_get(entry, "name"));
         const char *sandbox = json_string_value(json_object_get(entry, "sandbox"));
-        if (name && sandbox && *sandbox && !strcmp(name, env->ifname))
-            found = (int)i;
+        found |= name && sandbox && *sandbox && !strcmp(name, env->ifname);
     }
-    dmm_result_keep_interface(&prev, found);
-    if (found < 0)
+    if (!found)
         dmm_cni_fail(error, DMM_CNI_E_CHECK, "prevResult: has no interface %s in the pod",
                      env->ifname);
     else if (dmm_result_to_port(&prev, &wanted, &err))
         dmm_cni_fail(error, DMM_CNI_E_DECODE, "prevResult: %s", err.text);
-    else if (!same_addresses(&wanted, port))
+    else if (conf->mode == DMM_MODE_ALONE && !same_addresses(&wanted, port))
         dmm_cni_fail(error, DMM_CNI_E_CHECK, "port file of %s: its addresses are not prevResult's",
                      env->ifname);
     dmm_result_free(&prev);

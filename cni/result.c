@@ -142,34 +142,16 @@ void dmm_result_set_interface(struct dmm_result *result, int index)
 
 int dmm_result_prepend(struct dmm_result *result, const struct dmm_result *prev)
 {
-    size_t i;
-    json_t *ip;
-    json_int_t shift = (json_int_t)json_array_size(prev->interfaces);
-    json_array_foreach(result->ips, i, ip)
-    {
-        json_int_t index = json_integer_value(json_object_get(ip, "interface"));
-        json_object_set_new(ip, "interface", json_integer(index + shift));
-    }
     struct dmm_result all = {json_deep_copy(prev->interfaces), json_deep_copy(prev->ips),
                              json_deep_copy(prev->routes), json_deep_copy(prev->dns)};
     if (!all.interfaces || !all.ips || !all.routes || !all.dns ||
-        json_array_extend(all.interfaces, result->interfaces) ||
-        json_array_extend(all.ips, result->ips)) {
+        json_array_extend(all.interfaces, result->interfaces)) {
         dmm_result_free(&all);
         return -ENOMEM;
     }
     dmm_result_free(result);
     *result = all;
     return 0;
-}
-
-void dmm_result_keep_interface(struct dmm_result *result, int index)
-{
-    for (size_t i = json_array_size(result->ips); i-- > 0;) {
-        const json_t *ip = json_array_get(result->ips, i);
-        if (json_integer_value(json_object_get(ip, "interface")) != index)
-            json_array_remove(result->ips, i);
-    }
 }
 
 static int ips_to_port(const struct dmm_result *result, struct dmm_port_config *port,

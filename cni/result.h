@@ -37,9 +37,6 @@ void dmm_result_set_interface(struct dmm_result *result, int index);
  * routes are the stack's business and are left out. Returns 0 or -ENOMEM. */
 int dmm_result_prepend(struct dmm_result *result, const struct dmm_result *prev);
 
-/* Only the ips of one interface stay. */
-void dmm_result_keep_interface(struct dmm_result *result, int index);
-
 /* Fills addresses and routes of the port from ips and routes: a route without "gw" gets the gateway
  * of its family, as the spec has it. More than the port file holds is an error. */
 int dmm_result_to_port(const struct dmm_result *result, struct dmm_port_config *port,
