@@ -292,7 +292,7 @@ struct dmm_socket {
     /* Line 3. */
     _Alignas(DMM_CACHE_LINE) struct dmm_watch watches[DMM_WATCH_INLINE];
 };
-_Static_assert(sizeof(struct dmm_socket) == 4 * DMM_CACHE_LINE, "four lines a socket");
+_Static_assert(sizeof(struct dmm_socket) == 4ul * DMM_CACHE_LINE, "four lines a socket");
 
 struct dmm_datagram_header {
     uint32_t len; /* of the payload */

@@ -111,7 +111,7 @@ static int load_stacks(struct dmm_control *control, struct dmm_err *err)
     if (!text)
         return -err->code;
     if (control->stacks_text) {
-        if (strcmp(text, control->stacks_text))
+        if (strcmp(text, control->stacks_text) != 0)
             dmm_log(DMM_LOG_WARN, "stacks.json has changed: restart the sidecar to apply it");
         free(control->stacks_text);
         control->stacks_text = text;
@@ -369,7 +369,7 @@ static int load_port(struct dmm_control *control, const char *file, struct dmm_e
     struct dmm_port_config config;
     int rc = dmm_port_config_parse(&config, text, strlen(text), name, err);
     free(text);
-    if (!rc && strcmp(config.ifname, ifname))
+    if (!rc && strcmp(config.ifname, ifname) != 0)
         rc = dmm_err_set(err, EINVAL, "%s: ifname: is \"%s\", not the file's", name, config.ifname);
     return rc ? rc : open_port(control, &config, err);
 }

@@ -9,8 +9,9 @@
 
 #include "common/log.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/unit/sidecar/client_sim.c"
-#include "tests/unit/sidecar/local.c"
+/* The simulated app and the worker without a thread, built with the fuzzer's instrumentation. */
+#include "tests/unit/sidecar/client_sim.c" /* NOLINT(bugprone-suspicious-include) */
+#include "tests/unit/sidecar/local.c"      /* NOLINT(bugprone-suspicious-include) */
 
 #include <stdint.h>
 

@@ -89,8 +89,10 @@ static void release(struct loop_socket *s)
 static void loop_destroy(void *stack)
 {
     struct loop *loop = stack;
-    while (loop->sockets)
-        socket_free(loop->sockets);
+    for (struct loop_socket *next, *s = loop->sockets; s; s = next) {
+        next = s->next;
+        free(s);
+    }
     free(loop);
 }
 

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* NOLINTNEXTLINE(bugprone-suspicious-include): the plug-in itself, in process */
 #include "tests/plugins/loop.c"
 
 static void must(bool ok, const char *what)

@@ -37,7 +37,7 @@ static void long_sleeps_close_it(void **state)
     struct dmm_spin spin = {.window = DMM_SPIN_MAX};
     (void)state;
     for (int i = 0; i < 10; i++)
-        dmm_spin_slept(&spin, DMM_SPIN_MAX * 10);
+        dmm_spin_slept(&spin, UINT64_C(10) * DMM_SPIN_MAX);
     assert_int_equal(spin.window, 0);
 }
 
