@@ -40,6 +40,14 @@ void lw_addr_for_family(struct dmm_addr *addr, uint16_t family)
         dmm_addr_map(addr);
 }
 
+bool lw_same_ip(const ip_addr_t *a, const ip_addr_t *b)
+{
+    if (IP_GET_TYPE(a) != IP_GET_TYPE(b))
+        return false;
+    return IP_IS_V4(a) ? ip4_addr_cmp(ip_2_ip4(a), ip_2_ip4(b))
+                       : ip6_addr_cmp_zoneless(ip_2_ip6(a), ip_2_ip6(b));
+}
+
 int lw_errno(err_t err)
 {
     switch (err) {

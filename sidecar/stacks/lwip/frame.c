@@ -102,6 +102,14 @@ static bool parse_ip(struct packet *packet, const uint8_t *ip, uint32_t len)
 
 /* ---- in ---- */
 
+/* The rest is not only of no use to us: a UDP-Lite packet makes lwIP 2.1.3 abort. */
+static bool is_known(const struct packet *packet)
+{
+    return packet->proto == IP_PROTO_TCP || packet->proto == IP_PROTO_UDP ||
+           (packet->version == 4 ? packet->proto == IP_PROTO_ICMP || packet->proto == IP_PROTO_IGMP
+                                 : packet->proto == IP6_NEXTH_ICMP6);
+}
+
 static bool is_ours(struct lw_port *port, const struct packet *packet, bool group_mac)
 {
     const ip_addr_t *dst = &packet->dst;
@@ -115,11 +123,34 @@ static bool is_ours(struct lw_port *port, const struct packet *packet, bool grou
     return !group_mac && !ip_addr_isloopback(dst) && lw_is_local(port->stack, dst);
 }
 
-/* A first SYN; later segments of a connection are lwIP's to judge. */
-static bool is_syn(const struct packet *packet, const uint8_t *l4)
+/* False: a first SYN that its listener has no room for. Later segments of a connection are lwIP's
+ * to judge. */
+static bool admit(struct lw_stack *stack, const struct packet *packet, const uint8_t *l4)
 {
-    return packet->proto == IP_PROTO_TCP && !packet->fragment && packet->l4_len >= TCP_HLEN &&
-           (l4[13] & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
+    if (packet->proto != IP_PROTO_TCP || packet->fragment || packet->l4_len < TCP_HLEN ||
+        (l4[13] & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN)
+        return true;
+    struct lw_syn syn = {.src_port = load16(l4), .dst_port = load16(l4 + 2)};
+    syn.seq = (uint32_t)load16(l4 + 4) << 16 | load16(l4 + 6);
+    ip_addr_copy(syn.src, packet->src);
+    ip_addr_copy(syn.dst, packet->dst);
+    if (lw_admit_syn(stack, &syn))
+        return true;
+    stack->stats.syn_dropped++;
+    return false;
+}
+
+err_t lw_loop_input(struct pbuf *p, struct netif *netif)
+{
+    struct packet packet;
+    const struct lw_port *port = netif->state;
+    const uint8_t *ip = p->payload;
+    if (p->len == p->tot_len && parse_ip(&packet, ip, p->len) &&
+        !admit(port->stack, &packet, ip + packet.ip_len)) {
+        lw.pbuf_free(p);
+        return ERR_OK;
+    }
+    return lw.ip_input(p, netif);
 }
 
 static void give(struct lw_port *port, const uint8_t *data, uint32_t len, uint8_t pbuf_flags,
@@ -174,14 +205,8 @@ static void ip_frame(struct lw_port *port, const struct dmm_frame *frame, bool g
 {
     const uint8_t *ip = frame->data + LW_ETH_HLEN;
     struct packet packet;
-    bool pass =
-        parse_ip(&packet, ip, frame->len - LW_ETH_HLEN) && is_ours(port, &packet, group_mac);
-    const uint8_t *l4 = ip + packet.ip_len;
-    if (pass && is_syn(&packet, l4) && !lw_admit_syn(port->stack, &packet.dst, load16(l4 + 2))) {
-        port->stack->stats.syn_dropped++;
-        pass = false;
-    }
-    if (!pass) {
+    if (!parse_ip(&packet, ip, frame->len - LW_ETH_HLEN) || !is_known(&packet) ||
+        !is_ours(port, &packet, group_mac) || !admit(port->stack, &packet, ip + packet.ip_len)) {
         port->stack->stats.rx_dropped++;
         return;
     }

@@ -5,6 +5,7 @@
  *   sys_now                         the host's clock: one reading per turn, virtual in tests
  *   sys_arch_protect, _unprotect    one thread: no mutex around every buffer
  *   tcpip_try_callback              there is no tcpip thread: a loopback packet waits for poll()
+ *   ip_input                        from that loop: SYNs are admitted as those from outside
  *   tcp_next_iss                    RFC 6528
  *   ip_chksum_pseudo,               checksums are verified and completed by the port; lwIP was
  *   lwip_chksum_copy                  built without its switch for that
@@ -216,6 +217,7 @@ const struct lw_hook lw_hooks[] = {
     HOOK(sys_arch_protect, hook_protect),
     HOOK(sys_arch_unprotect, hook_unprotect),
     HOOK(tcpip_try_callback, hook_try_callback),
+    HOOK(ip_input, lw_loop_input),
     HOOK(tcp_next_iss, hook_next_iss),
     HOOK(ip_chksum_pseudo, hook_chksum_pseudo),
     HOOK(lwip_chksum_copy, hook_chksum_copy),

@@ -44,19 +44,11 @@ static bool read_quoted(struct quoted *q, const uint8_t *ip, uint32_t len)
     return true;
 }
 
-static bool same_remote(const ip_addr_t *ip, const struct quoted *q)
-{
-    if (IP_GET_TYPE(ip) != IP_GET_TYPE(&q->remote))
-        return false;
-    return IP_IS_V4(ip) ? ip4_addr_cmp(ip_2_ip4(ip), ip_2_ip4(&q->remote))
-                        : ip6_addr_cmp_zoneless(ip_2_ip6(ip), ip_2_ip6(&q->remote));
-}
-
 static bool concerns_tcp(const struct lw_sock *s, const struct quoted *q)
 {
     const struct tcp_pcb *pcb = s->tcp;
     return pcb && s->state == LW_CONNECTING && pcb->local_port == q->local_port &&
-           pcb->remote_port == q->remote_port && same_remote(&pcb->remote_ip, q) &&
+           pcb->remote_port == q->remote_port && lw_same_ip(&pcb->remote_ip, &q->remote) &&
            pcb->lastack + 1 == q->seq;
 }
 
@@ -65,7 +57,7 @@ static bool concerns_udp(const struct lw_sock *s, const struct quoted *q)
 {
     const struct udp_pcb *pcb = s->udp;
     return pcb && pcb->flags & UDP_FLAGS_CONNECTED && pcb->local_port == q->local_port &&
-           pcb->remote_port == q->remote_port && same_remote(&pcb->remote_ip, q);
+           pcb->remote_port == q->remote_port && lw_same_ip(&pcb->remote_ip, &q->remote);
 }
 
 static void tell(struct lw_stack *stack, const struct quoted *q, int error)

@@ -148,9 +148,22 @@ static struct tcp_pcb_listen *find_listener(const ip_addr_t *dst, uint16_t port)
     return wildcard;
 }
 
-bool lw_admit_syn(struct lw_stack *stack, const ip_addr_t *dst, uint16_t port)
+/* A SYN beyond what a connection in TIME-WAIT received opens the next one on the same ports (RFC
+ * 9293, 3.10.7.4). lwIP answers it with an ACK and stays: a busy client would be shut out. */
+static void end_time_wait(const struct lw_syn *syn)
 {
-    struct tcp_pcb_listen *pcb = find_listener(dst, port);
+    struct tcp_pcb *pcb = *lw.tcp_tw_pcbs;
+    while (pcb &&
+           !(pcb->remote_port == syn->src_port && pcb->local_port == syn->dst_port &&
+             lw_same_ip(&pcb->remote_ip, &syn->src) && lw_same_ip(&pcb->local_ip, &syn->dst)))
+        pcb = pcb->next;
+    if (pcb && TCP_SEQ_GT(syn->seq, pcb->rcv_nxt))
+        lw.tcp_abandon(pcb, 0);
+}
+
+bool lw_admit_syn(struct lw_stack *stack, const struct lw_syn *syn)
+{
+    struct tcp_pcb_listen *pcb = find_listener(&syn->dst, syn->dst_port);
     if (!pcb)
         return true; /* lwIP refuses it with RST */
     struct lw_sock *s = pcb->callback_arg;
@@ -163,6 +176,7 @@ bool lw_admit_syn(struct lw_stack *stack, const ip_addr_t *dst, uint16_t port)
     if (s->half_open >= LW_HALF_OPEN_MAX)
         return false;
     s->half_open++;
+    end_time_wait(syn);
     return true;
 }
 

@@ -156,7 +156,8 @@ void lw_addr_to_ip(const struct dmm_addr *addr, ip_addr_t *ip); /* a mapped addr
 void lw_addr_from_ip(struct dmm_addr *addr, const ip_addr_t *ip, uint16_t port);
 /* As an app on a socket of `family` sees it. */
 void lw_addr_for_family(struct dmm_addr *addr, uint16_t family);
-int lw_errno(err_t err); /* a positive errno */
+bool lw_same_ip(const ip_addr_t *a, const ip_addr_t *b); /* zones not looked at */
+int lw_errno(err_t err);                                 /* a positive errno */
 
 /* netif.c */
 int lw_ports_create(struct lw_stack *stack, char *err, size_t errlen);
@@ -174,6 +175,8 @@ bool lw_is_local(struct lw_stack *stack, const ip_addr_t *ip);
 /* frame.c */
 void lw_input(struct lw_port *port, const struct dmm_frame *frame);
 err_t lw_link_output(struct netif *netif, struct pbuf *p);
+/* For packets to ourselves, which come by lwIP's loop: a SYN as from outside. */
+err_t lw_loop_input(struct pbuf *p, struct netif *netif);
 /* Completes the TCP or UDP checksum of the IP packet p. */
 void lw_complete_checksum(struct pbuf *p);
 
@@ -212,8 +215,13 @@ int lw_listen(void *ssock, int backlog);
 void lw_accept_ready(void *ssock);
 void lw_listener_close(struct lw_sock *s);
 void lw_waiting_remove(struct lw_sock *s);
-/* Whether a SYN to this address may make another connection. */
-bool lw_admit_syn(struct lw_stack *stack, const ip_addr_t *dst, uint16_t port);
+struct lw_syn {
+    ip_addr_t src, dst;
+    uint16_t src_port, dst_port;
+    uint32_t seq;
+};
+/* Whether a SYN may make another connection; it may take the place of one in TIME-WAIT. */
+bool lw_admit_syn(struct lw_stack *stack, const struct lw_syn *syn);
 
 /* udp.c */
 int lw_udp_bind(struct lw_sock *s, const struct dmm_addr *addr);

@@ -428,6 +428,7 @@ void fake_add_route(struct fake_port *port, const char *prefix, const char *gate
 {
     FAKE_CHECK(port->info.n_routes < FAKE_ADDRS);
     struct dmm_stack_route *route = &port->routes[port->info.n_routes++];
+    *route = (struct dmm_stack_route){0};
     FAKE_CHECK(dmm_prefix_parse(&route->dst, prefix) == 0);
     if (gateway)
         route->gateway = fake_addr(gateway, 0);
