@@ -21,6 +21,7 @@
 #include <sys/un.h>
 
 #define POD_DIR_DEFAULT "/run/dmm/pod"
+#define ON_FAILURE_FILE "on_failure"
 #define ATTACH_SOCKET                                                                              \
     "stackd.sock" /* DMM_ATTACH_SOCKET of common/poddir.h, which needs jansson                     \
                    */
@@ -33,15 +34,31 @@ static struct {
     struct client *_Atomic latest;        /* rel/acq */
     _Atomic uint32_t epoch;               /* relaxed */
     _Atomic unsigned char *_Atomic alive; /* a page that fork wipes (MADV_WIPEONFORK) */
+    char pod_dir[256];
+    enum { ON_FAILURE_FILED, ON_FAILURE_FAIL, ON_FAILURE_KERNEL } on_failure;
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 } self;
 
 /* ---- what the surroundings say ---- */
 
+/* The environment is read once: programs like nginx drop it later, and their children go on with
+ * what the first socket's maker saw. */
+static void read_environment(void)
+{
+    if (self.pod_dir[0])
+        return;
+    const char *dir = getenv("DMM_POD_DIR");
+    const char *word = getenv("DMM_ON_FAILURE");
+    if (word)
+        self.on_failure = strcmp(word, "kernel") == 0 ? ON_FAILURE_KERNEL : ON_FAILURE_FAIL;
+    if (!dir || !*dir || strlen(dir) >= sizeof(self.pod_dir))
+        dir = POD_DIR_DEFAULT;
+    strcpy(self.pod_dir, dir);
+}
+
 const char *client_pod_dir(void)
 {
-    const char *dir = getenv("DMM_POD_DIR");
-    return dir && *dir ? dir : POD_DIR_DEFAULT;
+    return self.pod_dir;
 }
 
 static void pod_file(const char *name, char *path, size_t room)
@@ -63,20 +80,18 @@ bool client_sidecar_there(void)
 
 bool client_fallback_to_kernel(void)
 {
-    char text[16] = "";
-    const char *word = getenv("DMM_ON_FAILURE");
-    if (!word) {
-        char path[4096];
-        pod_file("on_failure", path, sizeof(path));
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        ssize_t n = fd < 0 ? -1 : REAL(read)(fd, text, sizeof(text) - 1);
-        if (fd >= 0)
-            REAL(close)(fd);
-        text[n > 0 ? n : 0] = '\0';
-        text[strcspn(text, "\n")] = '\0';
-        word = text;
-    }
-    return strcmp(word, "kernel") == 0;
+    char text[16];
+    char path[sizeof(self.pod_dir) + sizeof(ON_FAILURE_FILE) + 1];
+    if (self.on_failure != ON_FAILURE_FILED)
+        return self.on_failure == ON_FAILURE_KERNEL;
+    pod_file(ON_FAILURE_FILE, path, sizeof(path));
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : REAL(read)(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        REAL(close)(fd);
+    text[n > 0 ? n : 0] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    return strcmp(text, "kernel") == 0;
 }
 
 const char *client_comm(char buf[DMM_PROCESS_NAME])
@@ -198,6 +213,7 @@ static struct client *attach(void)
     int fds[DMM_PROTO_FDS] = {-1, -1, -1};
     struct client *before = client_latest();
 
+    read_environment();
     pod_file(ATTACH_SOCKET, self.path, sizeof(self.path));
     fill_request(&request, DMM_REQ_ATTACH);
     if (before)

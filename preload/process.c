@@ -13,8 +13,13 @@
 pid_t process_fork(int share)
 {
     struct client_fork state;
-    if (share && recover_fd() >= 0)
-        recover_try(); /* a master that never waits on its listeners */
+    if (share) {
+        /* A master that never waits on its listeners hears of a sidecar's end only here. */
+        if (client_latest())
+            client_look_alive(client_latest());
+        if (recover_fd() >= 0)
+            recover_try();
+    }
     sigset_t all, before;
     /* No handler may run between the parts, neither here nor in the child. */
     sigfillset(&all);

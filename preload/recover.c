@@ -13,17 +13,22 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/timerfd.h>
 #include <time.h>
 
 #define SOON_NS      10000000 /* the socket is there a moment before the sidecar listens on it */
 #define SOON_TRIES   20
+#define AGAIN_NS     100000000
 #define POD_DIR_NEWS (IN_CREATE | IN_MOVED_TO | IN_ATTRIB)
 
+/* `watch` is an epoll instance of the other two, so that sleepers need to know one fd only. */
 static struct {
-    lock_word lock;         /* making and closing the watch */
+    lock_word lock;         /* making and closing the fds */
     _Atomic uint32_t count; /* relaxed: suspended entries */
-    _Atomic int watch;      /* protected inotify fd; -1: none */
-} state = {.watch = -1};
+    _Atomic int watch;      /* protected fds, -1: none */
+    _Atomic int inotify;    /* news of the pod directory */
+    _Atomic int timer;      /* to try again what a live sidecar refused */
+} state = {.watch = -1, .inotify = -1, .timer = -1};
 
 void recover_suspend(struct entry *entry)
 {
@@ -46,6 +51,8 @@ static void resumed(struct entry *entry)
         return;
     lock_take(&state.lock, LOCK_PRIVATE);
     entry_close_protected(&state.watch);
+    entry_close_protected(&state.inotify);
+    entry_close_protected(&state.timer);
     lock_drop(&state.lock);
 }
 
@@ -134,23 +141,41 @@ static void drain(int fd)
     char news[4096];
     ssize_t n;
     do
-        n = REAL(read)(fd, news, sizeof(news));
+        n = fd < 0 ? -1 : REAL(read)(fd, news, sizeof(news));
     while (n > 0);
 }
 
 void recover_try(void)
 {
     const struct timespec soon = {.tv_nsec = SOON_NS};
+    struct client *client = NULL;
     int saved = errno;
-    int fd = atomic_load_explicit(&state.watch, memory_order_relaxed);
-    if (fd >= 0)
-        drain(fd);
-    for (int i = 0; i < SOON_TRIES && client_sidecar_there(); i++) {
-        if (client_attach())
-            break;
-        nanosleep(&soon, NULL);
+    drain(state.inotify);
+    drain(state.timer);
+    for (int i = 0; !client && i < SOON_TRIES && client_sidecar_there(); i++) {
+        client = client_attach();
+        if (!client)
+            nanosleep(&soon, NULL);
+    }
+    if (client)
+        recover_all(client);
+    if (client && atomic_load_explicit(&state.count, memory_order_relaxed)) {
+        /* Perhaps the port is still held by those that this process takes over from. */
+        const struct itimerspec again = {.it_value = {.tv_nsec = AGAIN_NS}};
+        timerfd_settime(state.timer, 0, &again, NULL);
     }
     errno = saved;
+}
+
+static bool add(int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    return REAL(epoll_ctl)(state.watch, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static bool protect(int fd, _Atomic int *where)
+{
+    return fd >= 0 && entry_protect(fd, where) == 0;
 }
 
 static bool make_watch(void)
@@ -158,10 +183,11 @@ static bool make_watch(void)
     bool made = false;
     lock_take(&state.lock, LOCK_PRIVATE);
     if (state.watch < 0) {
-        int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-        if (fd >= 0)
-            inotify_add_watch(fd, client_pod_dir(), POD_DIR_NEWS);
-        made = fd >= 0 && entry_protect(fd, &state.watch) == 0;
+        made = protect(epoll_create1(EPOLL_CLOEXEC), &state.watch) &&
+               protect(inotify_init1(IN_CLOEXEC | IN_NONBLOCK), &state.inotify) &&
+               protect(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), &state.timer) &&
+               inotify_add_watch(state.inotify, client_pod_dir(), POD_DIR_NEWS) >= 0 &&
+               add(state.inotify) && add(state.timer);
     }
     lock_drop(&state.lock);
     return made;
