@@ -40,6 +40,12 @@ uint16_t net_csum_fold(uint64_t sum)
     return (uint16_t)((sum >> 16) + (sum & 0xffff));
 }
 
+uint16_t net_csum_finish(uint64_t sum)
+{
+    uint16_t folded = net_csum_fold(sum);
+    return folded == 0xffff ? 0xffff : (uint16_t)~folded;
+}
+
 uint64_t net_csum_add_iov(uint64_t sum, const struct iovec *iov, unsigned n, size_t skip)
 {
     bool odd = false;
@@ -88,7 +94,6 @@ bool net_csum_complete(uint8_t *pkt, size_t len, size_t start, size_t field)
 {
     if (start > len || len - start < 2 || field > len - start - 2)
         return false;
-    uint16_t sum = net_csum(pkt + start, len - start);
-    net_csum_store(pkt + start + field, sum ? sum : 0xffff);
+    net_csum_store(pkt + start + field, net_csum_finish(net_csum_add(0, pkt + start, len - start)));
     return true;
 }

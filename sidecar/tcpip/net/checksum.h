@@ -31,6 +31,9 @@ uint64_t net_csum_pseudo(const struct ip_addr *src, const struct ip_addr *dst, u
                          uint32_t l4_len);
 
 uint16_t net_csum_fold(uint64_t sum);
+/* The value for a checksum field: the complement, with zero as 0xffff, which is the same to all and
+ * to UDP the only one that says "computed" (RFC 768). */
+uint16_t net_csum_finish(uint64_t sum);
 
 static inline uint16_t net_csum_load(const uint8_t *field)
 {

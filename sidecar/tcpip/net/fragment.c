@@ -45,8 +45,7 @@ static void whole_checksum(const struct net_flow *flow, struct net_tx *tx, const
     uint8_t *field = tx->l4 + tx->csum_offset;
     net_csum_store(field, 0);
     uint64_t sum = net_csum_pseudo(&flow->src, &flow->dst, flow->proto, (uint32_t)len);
-    uint16_t full = (uint16_t)~net_csum_fold(net_csum_add_iov(sum, c->iov, c->n, 0));
-    net_csum_store(field, full ? full : 0xffff);
+    net_csum_store(field, net_csum_finish(net_csum_add_iov(sum, c->iov, c->n, 0)));
 }
 
 /* One fragment, of the bytes in the pieces. */

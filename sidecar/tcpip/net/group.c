@@ -84,7 +84,8 @@ void net_group_query(struct net_groups *groups, bool v4, const struct ip_addr *a
         if (!net_ip_is_none(addr) && !ip_addr_equal(addr, &g->addr))
             continue;
         /* Another delay for each group, from one random number. */
-        uint64_t part = (random * 2654435761u + i * 40503u) % 1024;
+        uint32_t mixed = random * 2654435761u + i * 40503u;
+        uint64_t part = mixed % 1024;
         uint64_t at = now + max_delay / 1024 * part;
         if (at < g->reported + NET_GROUP_MIN_DELAY)
             at = g->reported + NET_GROUP_MIN_DELAY;
@@ -126,7 +127,8 @@ bool net_group_take_due(struct net_groups *groups, uint32_t random, uint64_t now
         g->reported = now;
         g->deadline = UINT64_MAX;
         if (g->left)
-            g->deadline = now + NET_GROUP_MIN_DELAY + NET_GROUP_INTERVAL / 1024 * (random % 1024);
+            g->deadline =
+                now + NET_GROUP_MIN_DELAY + NET_GROUP_INTERVAL / 1024 * (uint64_t)(random % 1024);
         else if (!g->members)
             remove_group(groups, g);
         return true;

@@ -125,8 +125,10 @@ unsigned net_loop_poll(struct net *net)
 {
     struct net_loop_packet packet;
     /* Only what was there at first: answers go in the next turn. */
-    unsigned batch = net->loop.n < NET_LOOP_BATCH ? net->loop.n : NET_LOOP_BATCH, n;
-    for (n = 0; n < batch && net_loop_peek(&net->loop, &packet); n++) {
+    unsigned n = 0, batch = net->loop.n;
+    if (batch > NET_LOOP_BATCH)
+        batch = NET_LOOP_BATCH;
+    for (; n < batch && net_loop_peek(&net->loop, &packet); n++) {
         struct net_rx rx = {.v4 = packet.data[0] >> 4 == 4,
                             .p = {.l3 = packet.data,
                                   .l3_len = packet.len,

@@ -48,15 +48,22 @@ static bool destination_ok(const struct net *net, struct net_rx *rx)
     return !l2_group && net_address_port(net, dst, only);
 }
 
-static void walk_on(struct net *net, struct net_rx *rx, uint8_t next, uint16_t at, bool first);
+/* Where the walk over the headers goes on. */
+struct place {
+    uint8_t next; /* type of the header */
+    bool first;   /* directly behind the IPv6 header */
+    uint16_t at;
+};
 
-static void reassembled(struct net *net, struct net_rx *rx, const struct net_datagram *d)
+/* Puts the datagram in the fragment's place. */
+static bool reassembled(struct net *net, struct net_rx *rx, const struct net_datagram *d,
+                        struct place *place)
 {
     uint8_t *body = net->reass_buf + NET_REASS_HDR_MAX, *l3 = body - d->header_len;
     size_t len = d->header_len - NET_IP6_HDR + d->payload_len;
     if (len > UINT16_MAX - NET_IP6_HDR) {
         net->ip->count.frag_bad++;
-        return;
+        return false;
     }
     memcpy(l3, d->header, d->header_len);
     net_put16(l3 + 4, (uint16_t)len);
@@ -67,7 +74,9 @@ static void reassembled(struct net *net, struct net_rx *rx, const struct net_dat
     rx->p.flags &= (uint8_t)~IP_PACKET_CSUM_OK;
     rx->p.gso_size = 0;
     rx->next_field = d->named_by;
-    walk_on(net, rx, d->protocol, (uint16_t)d->header_len, false);
+    rx->reassembled = true;
+    *place = (struct place){.next = d->protocol, .at = (uint16_t)d->header_len};
+    return true;
 }
 
 /* RFC 7112, 5: all headers up to the transport's lie in the first fragment. */
@@ -81,29 +90,31 @@ static bool has_all_headers(const struct net_rx *rx, const struct net_ip6_walk *
     return end != NET_IP6_UPPER || rx->p.l3_len - rest.at >= least;
 }
 
-static void fragment(struct net *net, struct net_rx *rx, const struct net_ip6_walk *w)
+/* True if it made a datagram whole, and rx is that now. */
+static bool fragment(struct net *net, struct net_rx *rx, const struct net_ip6_walk *w,
+                     struct place *place)
 {
     const struct net_ip6_fragment *frag = &w->fragment;
     size_t len = rx->p.l3_len - w->at;
     net->ip->count.frag_in++;
     if (rx->reassembled) {
         net->ip->count.frag_bad++;
-        return;
+        return false;
     }
     if (frag->more && len % 8) {
         net->ip->count.frag_bad++;
         net_icmp_error(net, rx, NET_ICMP6_PARAMETER, 0, 4);
-        return;
+        return false;
     }
     if (frag->offset + len > UINT16_MAX) {
         net->ip->count.frag_bad++;
         net_icmp_error(net, rx, NET_ICMP6_PARAMETER, 0, frag->at + 2u);
-        return;
+        return false;
     }
     if (!frag->offset && !has_all_headers(rx, w)) {
         net->ip->count.frag_bad++;
         net_icmp_error(net, rx, NET_ICMP6_PARAMETER, 3, 0);
-        return;
+        return false;
     }
     const struct net_fragment f = {.src = rx->p.src,
                                    .dst = rx->p.dst,
@@ -121,17 +132,18 @@ static void fragment(struct net *net, struct net_rx *rx, const struct net_ip6_wa
     struct net_datagram d;
     if (net_reass_add(net->reass, &f, net->ip->now, &d, net->reass_buf + NET_REASS_HDR_MAX) !=
         NET_REASS_DONE)
-        return;
-    rx->reassembled = true;
-    reassembled(net, rx, &d);
+        return false;
+    return reassembled(net, rx, &d, place);
 }
 
-static void walk_on(struct net *net, struct net_rx *rx, uint8_t next, uint16_t at, bool first)
+/* True if there is more to walk, at *place. */
+static bool walk(struct net *net, struct net_rx *rx, struct place *place)
 {
     struct tcpip_counters *count = &net->ip->count;
     struct net_ip6_walk w;
-    enum net_ip6_walk_end end = net_ip6_walk(rx->p.l3, rx->p.l3_len, next, at, first, &w);
-    if (w.next_field == 6 && !first)
+    enum net_ip6_walk_end end =
+        net_ip6_walk(rx->p.l3, rx->p.l3_len, place->next, place->at, place->first, &w);
+    if (w.next_field == 6 && !place->first)
         w.next_field = rx->next_field;
     rx->next_field = w.next_field;
     rx->router_alert |= w.router_alert;
@@ -143,8 +155,7 @@ static void walk_on(struct net *net, struct net_rx *rx, uint8_t next, uint16_t a
         net_deliver(net, rx);
         break;
     case NET_IP6_FRAGMENTED:
-        fragment(net, rx, &w);
-        break;
+        return fragment(net, rx, &w, place);
     case NET_IP6_END:
         count->ip_proto_drop++;
         break;
@@ -161,6 +172,7 @@ static void walk_on(struct net *net, struct net_rx *rx, uint8_t next, uint16_t a
         count->ip6_ext_limit++;
         break;
     }
+    return false;
 }
 
 void net_ip6_input(struct net *net, struct net_rx *rx)
@@ -187,5 +199,9 @@ void net_ip6_input(struct net *net, struct net_rx *rx)
         count->ip_dst_drop++;
         return;
     }
-    walk_on(net, rx, h.next, NET_IP6_HDR, true);
+    struct place place = {.next = h.next, .first = true, .at = NET_IP6_HDR};
+    bool more;
+    do
+        more = walk(net, rx, &place);
+    while (more); /* once at most: fragments of fragments are refused */
 }

@@ -63,7 +63,7 @@ bool net_nd_options_read(const uint8_t *p, size_t len, struct net_nd_options *ou
     for (unsigned n = 0; len; n++) {
         if (len < 8 || n == NET_ND_OPTIONS)
             return false;
-        size_t size = p[1] * 8u;
+        size_t size = (size_t)p[1] * 8;
         if (!size || size > len)
             return false;
         read_option(p, size, out);
@@ -96,11 +96,9 @@ bool net_nd_advert_read(const uint8_t *icmp, size_t len, struct net_nd_advert *r
 {
     if (len < RA_LEN)
         return false;
-    unsigned bits = icmp[5] >> 3 & 3;
+    static const int8_t preference[4] = {0, 1, 0, -1};
     *ra = (struct net_nd_advert){.hop_limit = icmp[4],
-                                 .preference = bits == 1   ? 1
-                                               : bits == 3 ? -1
-                                                           : 0,
+                                 .preference = preference[icmp[5] >> 3 & 3],
                                  .lifetime = net_get16(icmp + 6),
                                  .reachable = net_get32(icmp + 8),
                                  .retrans = net_get32(icmp + 12)};

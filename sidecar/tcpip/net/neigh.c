@@ -548,9 +548,9 @@ static void expire(struct net_neigh_table *t, struct net_neigh *e, uint64_t now)
         e->state = NET_NEIGH_PROBE;
         e->probes = 0;
     }
-    unsigned max =
-        e->state == NET_NEIGH_PROBE ? NET_MAX_UNICAST_SOLICIT : NET_MAX_MULTICAST_SOLICIT;
-    if (e->probes >= max)
+    static const uint8_t max[] = {[NET_NEIGH_INCOMPLETE] = NET_MAX_MULTICAST_SOLICIT,
+                                  [NET_NEIGH_PROBE] = NET_MAX_UNICAST_SOLICIT};
+    if (e->probes >= max[e->state])
         fail(t, e);
     else
         solicit(t, e, now);

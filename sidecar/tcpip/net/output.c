@@ -120,8 +120,7 @@ static bool fill_checksum(const struct net_flow *flow, struct net_tx *tx, bool p
     net_csum_store(field, 0);
     struct iovec iov[DMM_TX_IOV] = {{tx->l4, tx->l4_len}};
     memcpy(iov + 1, tx->payload, tx->n_payload * sizeof(iov[0]));
-    uint16_t full = (uint16_t)~net_csum_fold(net_csum_add_iov(sum, iov, tx->n_payload + 1u, 0));
-    net_csum_store(field, full ? full : 0xffff);
+    net_csum_store(field, net_csum_finish(net_csum_add_iov(sum, iov, tx->n_payload + 1u, 0)));
     return false;
 }
 

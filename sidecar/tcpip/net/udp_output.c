@@ -215,23 +215,27 @@ void udp_port_writable(struct tcpip *ip, unsigned port)
         enqueue(udp->blocked, udp, UDP_READY);
 }
 
+static struct udp_socket *take_ready(struct udp *udp)
+{
+    struct udp_socket *u = udp->ready;
+    udp->ready = u->queue_next;
+    if (udp->ready)
+        udp->ready->queue_pprev = &udp->ready;
+    else
+        udp->ready_tail = &udp->ready;
+    u->queue = UDP_IDLE;
+    return u;
+}
+
 unsigned udp_poll(struct tcpip *ip)
 {
     struct udp *udp = ip->udp;
-    struct udp_socket *last = NULL;
-    unsigned n = 0;
-    if (udp->ready)
-        last = (struct udp_socket *)(void *)((char *)udp->ready_tail -
-                                             offsetof(struct udp_socket, queue_next));
-    /* Each that is ready now, once. */
-    while (udp->ready) {
-        struct udp_socket *u = udp->ready;
-        bool end = u == last;
-        udps_dequeue(u, udp);
-        n += udps_send(ip, u);
-        if (end)
-            break;
-    }
+    unsigned n = 0, turn = 0;
+    /* Each that is ready now, once: who has more goes behind the others, to the next turn. */
+    for (const struct udp_socket *u = udp->ready; u; u = u->queue_next)
+        turn++;
+    for (; turn && udp->ready; turn--)
+        n += udps_send(ip, take_ready(udp));
     return n;
 }
 

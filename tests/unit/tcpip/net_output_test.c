@@ -5,6 +5,7 @@
 #include "tests/unit/tcpip/net_lab.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 static struct net_flow flow_to(const struct ip_addr *dst, uint8_t proto, uint8_t flags)
 {
@@ -386,6 +387,137 @@ static void test_pmtu_reaches_the_flow(void **state)
     lab_free(lab);
 }
 
+/* What TCP tells about its peer: progress keeps the entry fresh, doubt probes it at once. */
+static void test_confirm_and_suspect(void **state)
+{
+    struct lab *lab = lab_ready();
+    struct net_flow flow = flow_to(&lab_peer4, IPPROTO_UDP, 0);
+    UNUSED(state);
+    lab_learn(lab, &lab_peer4);
+    assert_int_equal(send_udp(lab, &flow, "x", 1), 0);
+    for (unsigned i = 0; i < 10; i++) {
+        lab_advance(lab, 14 * SEC);
+        net_flow_confirm(&lab->ip, &flow);
+    }
+    lab_clear(lab);
+    assert_int_equal(send_udp(lab, &flow, "x", 1), 0);
+    lab_advance(lab, 10 * SEC);
+    assert_int_equal(lab->n_sent, 1); /* no probe was needed */
+    net_flow_suspect(&lab->ip, &flow);
+    assert_int_equal(lab->n_sent, 2);
+    assert_int_equal(lab_ethertype(lab_sent(lab, 1)), NET_ETH_ARP);
+    assert_memory_equal(lab_sent(lab, 1)->data, lab_peer_mac.b, 6); /* unicast */
+    assert_int_equal(send_udp(lab, &flow, "x", 1), 0);              /* traffic goes on meanwhile */
+    assert_int_equal(lab->n_sent, 3);
+    lab_free(lab);
+}
+
+/* A gateway that does not answer: its routes give way to another's, and come back with it. */
+static void test_dead_gateway(void **state)
+{
+    struct lab *lab = lab_new();
+    struct ip_addr second = net_ip_v4_of(10, 0, 0, 253);
+    UNUSED(state);
+    lab->routes[0][1] = (struct dmm_stack_route){.dst = {.family = AF_INET},
+                                                 .gateway = ip_addr_to_dmm(&second, 0, AF_INET)};
+    lab->ports[0].n_routes = 2;
+    lab_start(lab);
+    lab_advance(lab, 5 * SEC);
+    lab_learn(lab, &lab_gw4);
+    struct net_flow flow = flow_to(&lab_far4, IPPROTO_UDP, 0);
+    assert_int_equal(send_udp(lab, &flow, "x", 1), 0);
+    net_flow_suspect(&lab->ip, &flow);
+    lab_advance(lab, 4 * SEC);
+    lab_clear(lab);
+    assert_int_equal(send_udp(lab, &flow, "x", 1), 0);
+    assert_memory_equal(lab_sent(lab, 0)->data + 38, second.b + 12, 4);
+    lab_arp(lab, NET_ARP_REQUEST, &lab_peer_mac, &lab_gw4, &lab_us4);
+    lab_clear(lab);
+    assert_int_equal(send_udp(lab, &flow, "x", 1), 0);
+    assert_int_equal(lab_ethertype(lab_sent(lab, 0)), NET_ETH_IPV4);
+    lab_free(lab);
+}
+
+static void test_two_ports(void **state)
+{
+    struct lab *lab = lab_new();
+    const struct ip_addr us = net_ip_v4_of(10, 1, 0, 1), peer = net_ip_v4_of(10, 1, 0, 2);
+    UNUSED(state);
+    lab->n_ports = 2;
+    lab->addresses[1][0] = (struct dmm_stack_address){ip_addr_to_dmm(&us, 0, AF_INET), 24};
+    lab->ports[1].n_addresses = 1;
+    lab_start(lab);
+    lab_advance(lab, 5 * SEC);
+    lab_clear(lab);
+    struct net_flow flow = flow_to(&peer, IPPROTO_UDP, 0);
+    assert_int_equal(send_udp(lab, &flow, "x", 1), 0);
+    assert_int_equal(lab_sent(lab, 0)->port, 1);
+    assert_true(ip_addr_equal(&flow.src, &us));
+    assert_int_equal(net_port_by_name(&lab->ip, "net1"), 1);
+    assert_int_equal(net_port_by_name(&lab->ip, "eth9"), -1);
+    /* Bound to a device: no route there, and broadcasts by it. */
+    flow = flow_to(&peer, IPPROTO_UDP, 0);
+    flow.bound_port = 1;
+    assert_int_equal(send_udp(lab, &flow, "x", 1), 0); /* by the default gateway of port 0 */
+    assert_int_equal(lab_sent(lab, 1)->port, 0);
+    flow = flow_to(&net_ip_limited_broadcast, IPPROTO_UDP, NET_FLOW_BROADCAST);
+    flow.bound_port = 2;
+    assert_int_equal(send_udp(lab, &flow, "x", 1), 0);
+    assert_int_equal(lab_sent(lab, 2)->port, 1);
+    assert_true(net_addr_bindable(&lab->ip, &us, 0));
+    assert_false(net_addr_bindable(&lab->ip, &peer, 0));
+    assert_true(net_addr_broadcast(&lab->ip, &net_ip_limited_broadcast));
+    /* To the other port's address it is the loop, as on every host. */
+    flow = flow_to(&us, IPPROTO_UDP, 0);
+    assert_int_equal(net_flow_resolve(&lab->ip, &flow), 0);
+    assert_true(flow.flags & NET_FLOW_LOOP);
+    lab_free(lab);
+}
+
+/* The link goes and comes: announced and detected anew. */
+static void test_link_comes_back(void **state)
+{
+    struct lab *lab = lab_ready();
+    UNUSED(state);
+    lab->ports[0].up = false;
+    net_port_changed(&lab->ip, 0);
+    lab_advance(lab, 10 * SEC);
+    assert_int_equal(lab->n_sent, 0);
+    lab->ports[0].up = true;
+    lab->ports[0].mtu = 1400;
+    net_port_changed(&lab->ip, 0);
+    lab_advance(lab, 5 * SEC);
+    assert_true(lab->n_sent >= 4); /* two announcements, two solicitations */
+    struct net_flow flow = flow_to(&lab_peer4, IPPROTO_UDP, 0);
+    assert_int_equal(net_flow_resolve(&lab->ip, &flow), 0);
+    assert_int_equal(flow.mtu, 1400);
+    lab_free(lab);
+}
+
+static void test_refused_at_creation(void **state)
+{
+    static const struct {
+        uint32_t neighbours, fragments, pmtu;
+        unsigned ports;
+    } rows[] = {{0, 1 << 20, 16, 1}, {64, 100, 16, 1}, {64, 1 << 20, 0, 1}, {64, 1 << 20, 16, 9}};
+    UNUSED(state);
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct lab *lab = lab_new();
+        char err[128] = "";
+        lab->ip.host = &lab->host;
+        lab->ip.config.max_neighbours = rows[i].neighbours;
+        lab->ip.config.max_fragments = rows[i].fragments;
+        lab->ip.config.max_pmtu = rows[i].pmtu;
+        lab->n_ports = rows[i].ports;
+        wheel_init(&lab->ip.wheel, lab->now);
+        assert_true(net_create(&lab->ip, err, sizeof(err)) < 0);
+        assert_true(err[0] != '\0');
+        net_destroy(&lab->ip);
+        net_destroy(&lab->ip);
+        free(lab);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +535,11 @@ int main(void)
         cmocka_unit_test(test_loop_is_bounded_and_wakes),
         cmocka_unit_test(test_unresolved_is_reported),
         cmocka_unit_test(test_pmtu_reaches_the_flow),
+        cmocka_unit_test(test_confirm_and_suspect),
+        cmocka_unit_test(test_dead_gateway),
+        cmocka_unit_test(test_two_ports),
+        cmocka_unit_test(test_link_comes_back),
+        cmocka_unit_test(test_refused_at_creation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
