@@ -70,6 +70,11 @@ $(BUILD)/examples/stack/%.so: examples/stack/%.c sidecar/stack.h common/addr.h
 	$(link) -shared $(CFLAGS) $< $(LDFLAGS)
 $(BUILD)/tests/unit/sidecar/plugin_test: | $(BUILD)/examples/stack/echo.so
 
+# ---- benches of libraries: tests/bench/NAME.c becomes BUILD/tests/bench/NAME ----
+
+$(BUILD)/tests/bench/tcpip_mem: $(BUILD)/obj/tests/bench/tcpip_mem.o $(LIBS_tcpip)
+	$(link) $^ $(LDFLAGS)
+
 # ---- fuzz: clang's libFuzzer, in a build folder of its own ----
 
 FUZZ          ?= *

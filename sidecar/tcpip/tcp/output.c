@@ -9,40 +9,71 @@
 #define L3_LEN_MAX   65535U
 #define PACE_QUANTUM (1 * MS_NS)
 
+/* Ports that share a list block each other; there are as many lists as a pod has ports. */
+static unsigned list_of(unsigned port)
+{
+    return port % OUTPUT_LISTS;
+}
+
 void tcb_schedule(struct tcb *t)
 {
     if (!list_linked(&t->out))
-        list_add_tail(&tcp_of(t)->output, &t->out);
+        list_add_tail(&tcp_of(t)->output[list_of(t->flow.port)], &t->out);
 }
 
 void tcp_port_writable(struct tcpip *ip, unsigned port)
 {
-    ip->tcp->blocked_ports &= ~(1U << (port % 32));
-    list_splice(&ip->tcp->output, &ip->tcp->blocked);
+    ip->tcp->blocked &= ~(1U << list_of(port));
 }
 
 bool tcp_pending(const struct tcpip *ip)
 {
-    return !list_empty(&ip->tcp->output);
+    const struct tcp *tcp = ip->tcp;
+
+    for (unsigned i = 0; i < OUTPUT_LISTS; i++) {
+        if (!list_empty(&tcp->output[i]) && !(tcp->blocked & 1U << i))
+            return true;
+    }
+    return false;
 }
 
-unsigned tcp_poll_output(struct tcpip *ip)
+/* Those that are on the list now, until the port is full: the rest keep their places, so that a
+ * full port costs no walk over all that wait for it. */
+static unsigned output_list(struct tcp *tcp, unsigned i)
 {
-    struct tcp *tcp = ip->tcp;
     struct list_node work;
     unsigned done = 0;
 
     list_init(&work);
-    list_splice(&work, &tcp->output);
+    list_splice(&work, &tcp->output[i]);
     while (!list_empty(&work)) {
         struct tcb *t = list_entry(work.next, struct tcb, out);
 
         list_del(&t->out);
         if (tcb_output(t) == -EAGAIN) {
+            const unsigned full = list_of(t->flow.port);
+
             list_del(&t->out);
-            list_add_tail(&tcp->blocked, &t->out);
+            tcp->blocked |= 1U << full;
+            list_add_tail(full == i ? &work : &tcp->output[full], &t->out);
+            if (full == i)
+                break;
         }
         done++;
+    }
+    list_splice(&work, &tcp->output[i]);
+    list_splice(&tcp->output[i], &work);
+    return done;
+}
+
+unsigned tcp_poll_output(struct tcpip *ip)
+{
+    struct tcp *tcp = ip->tcp;
+    unsigned done = 0;
+
+    for (unsigned i = 0; i < OUTPUT_LISTS; i++) {
+        if (!list_empty(&tcp->output[i]) && !(tcp->blocked & 1U << i))
+            done += output_list(tcp, i);
     }
     return done;
 }

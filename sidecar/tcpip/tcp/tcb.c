@@ -35,8 +35,8 @@ int tcp_create(struct tcpip *ip, char *err, size_t errlen)
     pool_init(&tcp->time_waits, sizeof(struct time_wait), 64, ip->config.max_time_wait);
     pool_init(&tcp->ranges, sizeof(struct tx_range), 256, MAX_RANGES);
     reassembly_store_init(&tcp->store, ip->config.max_out_of_order);
-    list_init(&tcp->output);
-    list_init(&tcp->blocked);
+    for (unsigned i = 0; i < OUTPUT_LISTS; i++)
+        list_init(&tcp->output[i]);
     list_init(&tcp->time_wait);
     tcp->time_wait_timer.fire = time_wait_fire;
     tcpip_random(ip, &tcp->isn_key, sizeof(tcp->isn_key));

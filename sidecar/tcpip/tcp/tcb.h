@@ -13,7 +13,7 @@
  *   - one without (half open, from a listener) belongs to TCP alone and is freed when it ends;
  *   - TIME-WAIT is kept in the smaller struct time_wait; the tcb is let go at once.
  * A tcb is in the endpoint table from when it has a 4-tuple until it ends; in the bind table while
- * it is bound by bind() or listens; in at most one of the output lists.
+ * it is bound by bind() or listens; in at most one output list.
  *
  * Any function that may end a connection says so; after it the tcb must not be touched.
  */
@@ -211,6 +211,7 @@ struct time_wait {
 };
 
 #define BIND_BUCKETS 1024
+#define OUTPUT_LISTS 16
 
 struct tcp {
     struct tcp_endpoint **table;
@@ -218,11 +219,11 @@ struct tcp {
     struct tcb *binds[BIND_BUCKETS];
     struct pool tcbs, time_waits, ranges;
     struct reassembly_store store;
-    struct list_node output, blocked; /* connections that have something to send */
-    struct list_node time_wait;       /* oldest first */
+    struct list_node output[OUTPUT_LISTS]; /* connections that have something to send, by port */
+    uint32_t blocked;                      /* the set of those lists whose port is full */
+    struct list_node time_wait;            /* oldest first */
     struct wheel_timer time_wait_timer;
     uint32_t n_half_open;
-    uint32_t blocked_ports; /* a set */
     struct hash_key isn_key, cookie_key;
     struct ports ports;
     const struct cc_ops *cc;
