@@ -262,8 +262,11 @@ void dmm_attach_stop(struct dmm_control *control)
 
 void dmm_attach_close(struct dmm_control *control)
 {
-    while (control->attach && control->attach->connections)
-        dmm_connection_close(control->attach->connections);
+    struct connection *at = control->attach ? control->attach->connections : NULL;
+    for (struct connection *next; at; at = next) {
+        next = at->next;
+        dmm_connection_close(at);
+    }
 }
 
 unsigned dmm_attach_clients(const struct dmm_control *control)
