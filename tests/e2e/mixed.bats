@@ -72,7 +72,7 @@ for i in range(200):
     local ip stack_ip
     ip=$(pod ip back)
     stack_ip=$(pod ip --all client | awk -v s="$STACK" '$2 == s {print $3}')
-    within 5 pod exec --plain client curl -sf -o /dev/null "http://$ip:8000/by-default"
+    within 5 pod exec --plain client curl -s -o /dev/null "http://$ip:8000/by-default"
     pod exec client curl -s -o /dev/null "http://$ip:8000/by-curl"
     pod exec client /usr/bin/python3 -c "
 import socket; s = socket.create_connection(('$ip', 8000)); s.send(b'GET /by-python HTTP/1.0\r\n\r\n'); s.recv(10)"
