@@ -81,7 +81,7 @@ def singles(all_modes, rounds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stack", default=os.environ.get("DMM_BENCH_STACK", "lwip"))
+    parser.add_argument("--stack", default=os.environ.get("DMM_BENCH_STACK", "tcpip"))
     parser.add_argument("--rounds", type=int, default=5, help="samples of each figure (default 5)")
     parser.add_argument("--only", default="", help="run only cases whose label contains this")
     parser.add_argument("--modes", default="kvum", help="of k, v, u, m (default all; k is always run)")

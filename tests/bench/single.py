@@ -25,7 +25,7 @@ def cni_times(rounds):
     ipam = {"type": "host-local", "dataDir": pods.WORK + "/ipam", "ranges": [[{"subnet": "10.85.0.0/16"}]]}
     common = {"cniVersion": "1.0.0", "name": "bench-cni", "ipam": ipam}
     ours = dict(common, type="dmm", podDir=pods.WORK + "/run", stateDir=pods.WORK + "/state",
-                link={"type": "veth", "bridge": "dmmbcni"}, stacks=[{"name": "fast", "type": "lwip"}])
+                link={"type": "veth", "bridge": "dmmbcni"}, stacks=[{"name": "fast", "type": "tcpip"}])
     theirs = dict(common, type="bridge", bridge="dmmbcni")
     figures = {key: [] for key in ("dmm ADD", "dmm DEL", "bridge ADD", "bridge DEL")}
     subprocess.run(["ip", "netns", "add", netns], check=True)

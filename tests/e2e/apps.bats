@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Runs on every stack.
 # Unmodified programs on the stack, against peers on a stack and on the kernel.
 
 load lib

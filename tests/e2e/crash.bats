@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Runs on every stack.
 # What a crash touches, and what it does not.
 
 load lib

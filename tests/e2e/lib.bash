@@ -2,12 +2,12 @@
 # What the end-to-end tests share: pods of their own folder, bridge and subnet, and bounded waiting.
 # Each file calls lab_setup from setup_file and lab_teardown from teardown_file.
 #
-# DMM_TEST_STACK chooses the stack under test (default lwip). Names in bats files of pods are short;
+# DMM_TEST_STACK chooses the stack under test (default tcpip). Names in bats files of pods are short;
 # the lab puts its own prefix in front, so that two files never meet.
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export DMM_BUILD=${DMM_BUILD:-$TOP/build}
-STACK=${DMM_TEST_STACK:-lwip}
+STACK=${DMM_TEST_STACK:-tcpip}
 
 lab_setup() { # PREFIX NUMBER: NUMBER (1..250) chooses the subnet
     export LAB_PREFIX=$1

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Runs on every stack.
 # Several stacks in one process, mappings by rule, and mappings that change while programs run.
 
 load lib

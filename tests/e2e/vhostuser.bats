@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Runs on every stack.
 # Two pods joined by vhost-user: no kernel, no bridge in between.
 
 load lib

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Runs on every stack.
 # nginx with two workers on the stack, asked by curl and wrk from a stack and from the kernel.
 
 load lib
