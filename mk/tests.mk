@@ -75,6 +75,16 @@ $(BUILD)/tests/unit/sidecar/plugin_test: | $(BUILD)/examples/stack/echo.so
 $(BUILD)/tests/bench/tcpip_mem: $(BUILD)/obj/tests/bench/tcpip_mem.o $(LIBS_tcpip)
 	$(link) $^ $(LDFLAGS)
 
+# ---- programs that are run under the shim and on the kernel: build/tests/preload/NAME ----
+
+SHIM_HELPERS  = $(BUILD)/obj/tests/preload/say.o
+SHIM_PROGRAMS = $(patsubst tests/preload/%.c,$(BUILD)/tests/preload/%,\
+                $(filter-out tests/preload/say.c,$(wildcard tests/preload/*.c)))
+$(SHIM_PROGRAMS): $(BUILD)/tests/preload/%: $(BUILD)/obj/tests/preload/%.o $(SHIM_HELPERS)
+	$(link) $^ $(LDFLAGS) -lpthread
+programs: $(SHIM_PROGRAMS)
+.SECONDARY: $(SHIM_PROGRAMS:$(BUILD)/%=$(BUILD)/obj/%.o)
+
 # ---- fuzz: clang's libFuzzer, in a build folder of its own ----
 
 FUZZ          ?= *

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sockets on several instances at once: a wildcard bind takes the kernel and the stack, at one port,
- * and merges them. Prints what it saw; the expectation is beside the Bats case that runs it. The
- * address is the stack's; the kernel is reached over 127.0.0.1.
+ * Sockets on several instances at once: a wildcard bind takes the kernel and the stack, at one
+ * port, and merges them. Prints what it saw; the expectation is beside the Bats case that runs it.
+ * The address is the stack's; the kernel is reached over 127.0.0.1.
  */
 #include "tests/preload/say.h"
 

@@ -1,0 +1,190 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The shim on a sidecar with the loop stack: no pod, no packets, no root. The programs of
+# tests/preload print what socket calls answer; on the stack they must print what they print on the
+# kernel.
+
+TOP=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+BUILD=${DMM_BUILD:-$TOP/build}
+STACK_ADDRESS=10.1.1.1
+
+setup_file() {
+    POD=$(mktemp -d "${TMPDIR:-/tmp}/dmm-preload-test.XXXXXX")
+    export POD DMM_POD_DIR=$POD
+    cat >"$POD/stacks.json" <<JSON
+{"version":1,"stacks":[{"name":"loop","type":"plugin","options":{"path":"$BUILD/tests/loop.so"}}]}
+JSON
+    mapping '{"version":1,"default":"loop","rules":[]}'
+    start_sidecar
+}
+
+teardown_file() {
+    stop_sidecar TERM
+    rm -rf "$POD"
+}
+
+mapping() {
+    echo "$1" >"$POD/.mapping" && mv "$POD/.mapping" "$POD/mapping.json"
+}
+
+start_sidecar() {
+    "$BUILD/dmm-stackd" --pod-dir "$POD" >>"$POD/log" 2>&1 3>&- &
+    echo $! >"$POD/pid"
+    within 10 test -S "$POD/stackd.sock"
+    within 10 "$BUILD/dmmctl" stacks
+}
+
+stop_sidecar() { # SIGNAL
+    kill "-$1" "$(cat "$POD/pid")" 2>/dev/null || true
+    within 10 eval "! kill -0 $(cat "$POD/pid") 2>/dev/null"
+    rm -f "$POD/stackd.sock"
+}
+
+within() { # SECONDS CMD...
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || { echo "not within the time: $*"; return 1; }
+        sleep 0.05
+    done
+}
+
+shim() {
+    LD_PRELOAD="${DMM_PRELOAD_FIRST:+$DMM_PRELOAD_FIRST:}$BUILD/libdmm.so" timeout 100 "$@"
+}
+
+# The same program on the kernel and on the stack.
+same() { # NAME
+    "$BUILD/tests/preload/$1" 127.0.0.1 >"$POD/$1.kernel" 2>&1
+    shim "$BUILD/tests/preload/$1" $STACK_ADDRESS >"$POD/$1.stack" 2>&1
+    diff -U3 "$POD/$1.kernel" "$POD/$1.stack"
+}
+
+py() { shim /usr/bin/python3 -u "$@"; }
+
+@test "the exports are the table of calls" {
+    "$BUILD/tests/preload/calls" | sort >"$POD/table"
+    nm -D --defined-only "$BUILD/libdmm.so" | awk '$2 == "T" {print $3}' | grep -v '^_init\|^_fini' |
+        sort >"$POD/exports"
+    diff "$POD/table" "$POD/exports"
+}
+
+@test "a program without sockets never attaches" {
+    before=$("$BUILD/dmmctl" --json clients)
+    DMM_POD_DIR=/nonexistent shim /bin/ls / >/dev/null
+    run env DMM_POD_DIR=/nonexistent LD_PRELOAD="${DMM_PRELOAD_FIRST:+$DMM_PRELOAD_FIRST:}$BUILD/libdmm.so" \
+        /usr/bin/python3 -c 'import socket; a, b = socket.socketpair(); a.send(b"x"); print(b.recv(1))'
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [ "$output" = "b'x'" ]
+}
+
+@test "streams answer as the kernel's: data, flags, ends, timeouts, signals, connect, accept" { same stream; }
+@test "poll, select and epoll answer as the kernel's: level, edge, one shot, mixed, nested" { same events; }
+@test "descriptors answer as the kernel's: dup, close, fcntl, ioctl, options, sendfile, datagrams" { same fds; }
+@test "processes and threads: fork, shared listeners, one epfd for many, blocked calls" { same processes; }
+
+several() {
+    shim "$BUILD/tests/preload/several" $STACK_ADDRESS >"$POD/several"
+    diff -U3 "$TOP/tests/preload/several.expected" "$POD/several"
+}
+
+@test "a wildcard bind takes stack and kernel, and merges them" { several; }
+
+@test "the same where the kernel is the default" {
+    mapping '{"version":1,"default":"kernel","rules":[{"stack":"loop","remote":"10.0.0.0/8"},{"stack":"loop","direction":"listen","local":"10.0.0.0/8"}]}'
+    within 5 eval "'$BUILD/dmmctl' --json mapping | grep -q '\"default\": *\"kernel\"'"
+    several
+    same stream
+    same events
+    mapping '{"version":1,"default":"loop","rules":[]}'
+    within 5 eval "'$BUILD/dmmctl' --json mapping | grep -q '\"default\": *\"loop\"'"
+}
+
+@test "sidecar killed: whoever waits gets ECONNRESET, new sockets ENETDOWN; and it is back" {
+    cat >"$POD/killed.py" <<'PY'
+import os, select, signal, socket, threading, time
+s = socket.socket(); s.bind(('10.1.1.1', 0)); s.listen(5)
+c = socket.socket(); c.connect(s.getsockname()); a, _ = s.accept()
+ep = select.epoll(); ep.register(c.fileno(), select.EPOLLIN)
+p = select.poll(); p.register(a.fileno(), select.POLLIN)
+got = {}
+def run(name, f):
+    def g():
+        try: got[name] = f()
+        except OSError as e: got[name] = e.errno
+    t = threading.Thread(target=g); t.start(); return t
+waits = [run('recv', lambda: c.recv(1)), run('epoll', lambda: ep.poll(5)[0][1]),
+         run('poll', lambda: p.poll(5000)[0][1]), run('select', lambda: len(select.select([a], [], [], 5)[0]))]
+time.sleep(0.2)
+os.kill(int(open(os.environ['POD'] + '/pid').read()), signal.SIGKILL)
+for t in waits: t.join(3)
+print(got['recv'], got['select'], got['poll'] & (select.POLLERR | select.POLLHUP | select.POLLIN),
+      got['epoll'] & (select.POLLHUP | select.POLLIN))
+def errno(f):
+    try: return f()
+    except OSError as e: return e.errno
+print(errno(lambda: a.recv(1)), errno(lambda: a.recv(1)), errno(lambda: a.send(b'x')))
+n = socket.socket()
+print(errno(lambda: n.connect(('10.1.1.1', 1))))
+k = socket.socket(); k.bind(('127.0.0.1', 0)); k.listen(1)
+m = socket.create_connection(k.getsockname()); print('kernel works')
+PY
+    run py "$POD/killed.py"
+    echo "$output"
+    [ "$(grep -v 'warn dmm' <<<"$output")" = "104 1 25 17
+104 b'' 32
+100
+kernel works" ]
+    [[ "$output" = *"stackd.sock"* ]]
+    start_sidecar
+    same stream
+}
+
+@test "sidecar killed and back: listeners recover by themselves, however they wait" {
+    cat >"$POD/recover.py" <<'PY'
+import os, select, signal, socket, subprocess, sys, threading, time
+mode = sys.argv[1]
+s = socket.socket(); s.bind(('10.1.1.1', 0)); s.listen(5)
+ep = select.epoll(); ep.register(s.fileno(), select.EPOLLIN)
+p = select.poll(); p.register(s.fileno(), select.POLLIN)
+def wait():
+    if mode == 'poll': p.poll()
+    if mode == 'epoll': ep.poll()
+    if mode == 'select': select.select([s], [], [])
+    return s.accept()[0]
+def serve():
+    for i in b'A', b'B':
+        with wait() as c: c.send(i)
+t = threading.Thread(target=serve); t.start()
+def ask():
+    with socket.create_connection(s.getsockname(), 5) as c: return c.recv(1)
+print(ask(), flush=True)
+time.sleep(0.1)
+os.kill(int(open(os.environ['POD'] + '/pid').read()), signal.SIGKILL)
+sys.stdin.readline()
+time.sleep(0.3)
+print(ask())
+t.join()
+PY
+    for mode in accept poll epoll select; do
+        mkfifo "$POD/go"
+        py "$POD/recover.py" $mode >"$POD/out" 2>&1 <"$POD/go" &
+        pid=$!
+        exec 5>"$POD/go"
+        within 5 grep -q "b'A'" "$POD/out"
+        within 5 eval "! kill -0 $(cat "$POD/pid") 2>/dev/null"
+        rm -f "$POD/stackd.sock"
+        start_sidecar
+        echo >&5
+        exec 5>&-
+        wait $pid || { cat "$POD/out"; false; }
+        cat "$POD/out"
+        grep -q "b'B'" "$POD/out"
+        rm "$POD/go"
+    done
+}
+
+@test "nothing is left in the sidecar after all that" {
+    within 3 eval "[ \"\$('$BUILD/dmmctl' sockets | wc -l)\" -le 1 ]"
+}
