@@ -6,6 +6,7 @@
  */
 #include "cni/attach.h"
 #include "cni/file.h"
+#include "cni/kubeapi.h"
 #include "cni/netns.h"
 #include "common/log.h"
 
@@ -47,6 +48,53 @@ static int open_netns(struct add *add, struct dmm_cni_error *error)
     return fd;
 }
 
+/* Nobody passed any: the API server is asked, if that is configured and the pod has a name. */
+static int ask_api(struct add *add, struct dmm_cni_error *error)
+{
+    struct dmm_err err = {0};
+    json_t *found = NULL;
+    struct dmm_kube_access access = {0};
+    const struct dmm_kube_conf *kube = &add->conf->kube;
+    const struct dmm_kube_query query = {
+        .name_space = dmm_cni_args_get(&add->env->args, "K8S_POD_NAMESPACE"),
+        .pod = dmm_cni_args_get(&add->env->args, "K8S_POD_NAME"),
+        .uid = dmm_cni_args_get(&add->env->args, "K8S_POD_UID"),
+        .deadline_ms = kube->timeout_ms,
+    };
+    if (!query.name_space || !query.pod)
+        return dmm_cni_fail(error, DMM_CNI_E_ENVIRONMENT,
+                            "CNI_ARGS: K8S_POD_NAMESPACE, K8S_POD_NAME: missing, so that the API "
+                            "server can't be asked");
+    int rc = kube->kubeconfig ? dmm_kube_from_kubeconfig(&access, kube->kubeconfig, &err)
+                              : dmm_kube_from_service_account(&access, kube->service_account,
+                                                              kube->server, &err);
+    if (rc)
+        return dmm_cni_fail(error, DMM_CNI_E_KUBE, "kubernetes: %s", err.text);
+    rc = dmm_kube_annotations(&found, &access, &query, error);
+    dmm_kube_access_free(&access);
+    if (!rc)
+        rc = dmm_annotations_from_api(&add->annotations, found, error);
+    json_decref(found);
+    return rc;
+}
+
+static int find_annotations(struct add *add, struct dmm_cni_error *error)
+{
+    const struct dmm_netconf *conf = add->conf;
+    struct dmm_cni_error failed = {0};
+    if (dmm_annotations_read(&add->annotations, conf->annotations, conf->args_cni, &add->env->args,
+                             error))
+        return -1;
+    if (dmm_annotations_found(&add->annotations) ||
+        (!conf->kube.kubeconfig && !conf->kube.service_account) || !ask_api(add, &failed))
+        return 0;
+    /* What the pod asks for wrongly is no failure to ask. */
+    if (conf->kube.on_failure == DMM_KUBE_FAIL || failed.code == DMM_CNI_E_MAPPING)
+        return dmm_cni_fail_from(error, failed.code, &failed.what);
+    dmm_log(DMM_LOG_WARN, "%s; going on with the configured mapping", failed.what.text);
+    return 0;
+}
+
 static int read_prev_result(struct add *add, struct dmm_cni_error *error)
 {
     struct dmm_err err = {0};
@@ -75,8 +123,7 @@ static int prepare(struct add *add, struct dmm_cni_error *error)
                             "prevResult: needs mode \"chained\" after another plugin");
     if (conf->mode == DMM_MODE_CHAINED && read_prev_result(add, error))
         return -1;
-    if (dmm_annotations_read(&add->annotations, conf->annotations, conf->args_cni, &add->env->args,
-                             error))
+    if (find_annotations(add, error))
         return -1;
     if (dmm_pod_identify(&add->pod, add->env, conf->pod_root, error))
         return -1;

@@ -60,9 +60,32 @@ static int read_args(struct dmm_annotations *into, const struct dmm_cni_args *ar
     return mapping ? copy(&into->mapping, mapping, error) : 0;
 }
 
-static bool found(const struct dmm_annotations *annotations)
+bool dmm_annotations_found(const struct dmm_annotations *annotations)
 {
     return annotations->stack || annotations->mapping;
+}
+
+/* Names the place in errors; both of ours in it contradict each other. */
+static int conclude(struct dmm_annotations *annotations, const char *place,
+                    struct dmm_cni_error *error)
+{
+    if (annotations->stack && annotations->mapping)
+        return dmm_cni_fail(error, DMM_CNI_E_MAPPING, "%s: both %s and %s are given, one is wanted",
+                            place, DMM_ANNOTATION_STACK, DMM_ANNOTATION_MAPPING);
+    if (dmm_annotations_found(annotations))
+        snprintf(annotations->source, sizeof(annotations->source), "%s: annotation %s", place,
+                 annotations->stack ? DMM_ANNOTATION_STACK : DMM_ANNOTATION_MAPPING);
+    return 0;
+}
+
+int dmm_annotations_from_api(struct dmm_annotations *annotations, const json_t *object,
+                             struct dmm_cni_error *error)
+{
+    const char *place = "the API server";
+    if (!read_object(annotations, object, place, error) && !conclude(annotations, place, error))
+        return 0;
+    dmm_annotations_free(annotations);
+    return -1;
 }
 
 int dmm_annotations_read(struct dmm_annotations *annotations, const json_t *from_runtime,
@@ -73,25 +96,18 @@ int dmm_annotations_read(struct dmm_annotations *annotations, const json_t *from
     const char *place = "runtimeConfig";
     if (read_object(annotations, from_runtime, place, error))
         goto fail;
-    if (!found(annotations)) {
+    if (!dmm_annotations_found(annotations)) {
         place = "args.cni";
         if (read_object(annotations, args_cni, place, error))
             goto fail;
     }
-    if (!found(annotations)) {
+    if (!dmm_annotations_found(annotations)) {
         place = "CNI_ARGS";
         if (read_args(annotations, args, error))
             goto fail;
     }
-    if (annotations->stack && annotations->mapping) {
-        dmm_cni_fail(error, DMM_CNI_E_MAPPING, "%s: both %s and %s are given, one is wanted", place,
-                     DMM_ANNOTATION_STACK, DMM_ANNOTATION_MAPPING);
-        goto fail;
-    }
-    if (found(annotations))
-        snprintf(annotations->source, sizeof(annotations->source), "%s: annotation %s", place,
-                 annotations->stack ? DMM_ANNOTATION_STACK : DMM_ANNOTATION_MAPPING);
-    return 0;
+    if (!conclude(annotations, place, error))
+        return 0;
 fail:
     dmm_annotations_free(annotations);
     return -1;

@@ -6,6 +6,7 @@
  *   runtimeConfig["io.kubernetes.cri.pod-annotations"]  (containerd, CRI-O)
  *   args.cni                                            (Multus' cni-args)
  *   CNI_ARGS                                            (podman, by hand)
+ *   the pod as the API server has it                    (only if configured: cni/kubeapi.h)
  * Both of ours in one place contradict each other and are refused.
  *
  * Pure. Any thread.
@@ -29,10 +30,16 @@ struct dmm_annotations {
 
 bool dmm_annotation_known(const char *name);
 
-/* `from_runtime` and `args_cni` may be NULL. On error nothing is left to free. */
+/* All but the last place. `from_runtime` and `args_cni` may be NULL. On error nothing is left to
+ * free. */
 int dmm_annotations_read(struct dmm_annotations *annotations, const json_t *from_runtime,
                          const json_t *args_cni, const struct dmm_cni_args *args,
                          struct dmm_cni_error *error);
+/* The last place: what the API server said. Into an empty struct. */
+int dmm_annotations_from_api(struct dmm_annotations *annotations, const json_t *object,
+                             struct dmm_cni_error *error);
+/* True if either of ours was found. */
+bool dmm_annotations_found(const struct dmm_annotations *annotations);
 void dmm_annotations_free(struct dmm_annotations *annotations);
 
 #endif

@@ -22,7 +22,8 @@ static bool same_addresses(const struct dmm_port_config *a, const struct dmm_por
     return true;
 }
 
-/* The pod's end must be in prevResult; so must the port's addresses and no other, unless chained. */
+/* The pod's end must be in prevResult; so must the port's addresses and no other, unless chained.
+ */
 static int check_prev_result(const struct dmm_cni_env *env, const struct dmm_netconf *conf,
                              const struct dmm_port_config *port, struct dmm_cni_error *error)
 {

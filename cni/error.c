@@ -24,6 +24,7 @@ static const struct {
     {DMM_CNI_E_STATE, "state directory failed"},
     {DMM_CNI_E_CHECK, "network is not as it was made"},
     {DMM_CNI_E_POD, "pod directory failed"},
+    {DMM_CNI_E_KUBE, "Kubernetes API failed"},
 };
 
 const char *dmm_cni_code_text(int code)

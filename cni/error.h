@@ -36,6 +36,7 @@ enum dmm_cni_code {
     DMM_CNI_E_STATE = 103,
     DMM_CNI_E_CHECK = 104,
     DMM_CNI_E_POD = 105,
+    DMM_CNI_E_KUBE = 106,
 };
 
 struct dmm_cni_error {

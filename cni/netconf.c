@@ -17,6 +17,7 @@ static const char *const on_failure_words[] = {"fail", "kernel", NULL};
 /* What dmm_netconf_check() fills before it is looked at more closely. */
 struct raw {
     const json_t *link;
+    const json_t *kubernetes;
     const json_t *stacks;
     const json_t *mapping;
     const json_t *ipam;
@@ -33,6 +34,7 @@ struct raw {
 static const struct dmm_key top_keys[] = {
     /* ours */
     {"link", DMM_KEY_OBJECT, AT(link), 0, 0, NULL},
+    {"kubernetes", DMM_KEY_OBJECT, AT(kubernetes), 0, 0, NULL},
     {"stacks", DMM_KEY_ARRAY, AT(stacks), 0, 0, NULL},
     {"mapping", DMM_KEY_OBJECT, AT(mapping), 0, 0, NULL},
     {"on_failure", DMM_KEY_WORD, AT(on_failure), 0, 0, on_failure_words},
@@ -165,6 +167,33 @@ int dmm_netconf_decode(struct dmm_netconf *conf, const char *text, size_t len,
     return -1;
 }
 
+static int check_kube(struct dmm_netconf *conf, const json_t *object, struct dmm_cni_error *error)
+{
+    static const char *const words[] = {"fail", "default", NULL};
+#define KUBE(field) offsetof(struct dmm_kube_conf, field)
+    static const struct dmm_key keys[] = {
+        {"kubeconfig", DMM_KEY_TEXT, KUBE(kubeconfig), 0, PATH_MAX / 4, NULL},
+        {"serviceAccount", DMM_KEY_TEXT, KUBE(service_account), 0, PATH_MAX / 4, NULL},
+        {"server", DMM_KEY_TEXT, KUBE(server), 0, 1024, NULL},
+        {"timeoutMs", DMM_KEY_NUMBER, KUBE(timeout_ms), 1, 60000, NULL},
+        {"on_failure", DMM_KEY_WORD, KUBE(on_failure), 0, 0, words},
+        {NULL, DMM_KEY_ANY, 0, 0, 0, NULL},
+    };
+    struct dmm_err err = {0};
+    struct dmm_kube_conf *kube = &conf->kube;
+    kube->timeout_ms = 3000;
+    int rc = object ? dmm_keys_read(kube, keys, object, "kubernetes", &err) : 0;
+    if (rc)
+        return refuse(error, rc, &err);
+    if (object && !kube->kubeconfig == !kube->service_account)
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG,
+                            "kubernetes: one of kubeconfig and serviceAccount is wanted");
+    if (!kube->service_account != !kube->server)
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG,
+                            "kubernetes.server: goes with serviceAccount, which needs it");
+    return 0;
+}
+
 static int check_ipam(struct dmm_netconf *conf, const json_t *ipam, struct dmm_cni_error *error)
 {
     if (!ipam || !json_object_size(ipam))
@@ -215,7 +244,8 @@ int dmm_netconf_check(struct dmm_netconf *conf, struct dmm_cni_error *error)
     conf->on_failure = raw.on_failure;
     conf->dns = raw.dns;
     conf->prev_result = raw.prev_result;
-    if (check_ipam(conf, raw.ipam, error) || check_capabilities(conf, &raw, error))
+    if (check_ipam(conf, raw.ipam, error) || check_kube(conf, raw.kubernetes, error) ||
+        check_capabilities(conf, &raw, error))
         return -1;
     rc = dmm_link_conf_read(&conf->link, raw.link, &err);
     if (rc)

@@ -20,6 +20,16 @@
 #define DMM_NETCONF_MAX ((size_t)1 << 20)
 #define DMM_STATE_ROOT  "/var/lib/cni/dmm"
 
+/* Where to ask for annotations that the runtime does not pass. */
+struct dmm_kube_conf {
+    const char *kubeconfig;      /* one of these two, or neither: not asked */
+    const char *service_account; /* a folder with token and ca.crt */
+    const char *server;          /* with service_account */
+    int64_t timeout_ms;
+    int on_failure; /* enum dmm_kube_on_failure */
+};
+enum dmm_kube_on_failure { DMM_KUBE_FAIL, DMM_KUBE_DEFAULT };
+
 enum dmm_mode {
     DMM_MODE_ALONE,
     DMM_MODE_CHAINED, /* after a plugin that made the pod's first interface: we add one */
@@ -44,6 +54,7 @@ struct dmm_netconf {
     struct dmm_stacks_config stacks;
     const json_t *mapping; /* an object, or NULL */
     int on_failure;        /* enum dmm_on_failure */
+    struct dmm_kube_conf kube;
     const char *ipam_type; /* NULL: no addresses */
     const json_t *dns;
     const json_t *prev_result;

@@ -32,10 +32,10 @@ int dmm_result_parse(struct dmm_result *result, const json_t *json, struct dmm_e
 /* Every ip belongs to the interface of this index. */
 void dmm_result_set_interface(struct dmm_result *result, int index);
 
-/* For a chain: what the plugin before us answered, with our interfaces behind its own. Our addresses
- * and routes are the stack's, not the kernel's, and are left out: plugins of the chain take every
- * address of a result for one of the interface that they look at (Debian's bridge fails its CHECK
- * over any other). Returns 0 or -ENOMEM. */
+/* For a chain: what the plugin before us answered, with our interfaces behind its own. Our
+ * addresses and routes are the stack's, not the kernel's, and are left out: plugins of the chain
+ * take every address of a result for one of the interface that they look at (Debian's bridge fails
+ * its CHECK over any other). Returns 0 or -ENOMEM. */
 int dmm_result_prepend(struct dmm_result *result, const struct dmm_result *prev);
 
 /* Fills addresses and routes of the port from ips and routes: a route without "gw" gets the gateway
