@@ -97,7 +97,7 @@ static int store_slot(void **slot, void *value)
     return mprotect(page, page_size, PROT_READ) ? -errno : 0;
 }
 
-static int redirect(const struct relocations *rel, const struct lw_hook *hook, void *original,
+static int redirect(const struct relocations *rel, const struct lw_hook *hook, const void *original,
                     char *err, size_t errlen)
 {
     unsigned found = 0;
@@ -145,7 +145,7 @@ int lw_calls_open(const struct lw_hook *hooks, size_t n_hooks, char *err, size_t
         rc = -ELIBBAD;
     }
     for (size_t i = 0; !rc && i < n_hooks; i++) {
-        void *original = dlsym(library, hooks[i].name);
+        const void *original = dlsym(library, hooks[i].name);
         rc = redirect(&rel, &hooks[i], original, err, errlen);
     }
     if (rc) {

@@ -127,6 +127,7 @@
     X(tcp_tw_pcbs) X(tcp_bound_pcbs) X(tcp_listen_pcbs) X(tcp_input_pcb) X(tcp_ticks)
 
 struct lw_calls {
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a member's name */
 #define LW_CALL_MEMBER(name) __typeof__(&(name)) name;
     LW_CALLS(LW_CALL_MEMBER)
 #undef LW_CALL_MEMBER

@@ -15,9 +15,9 @@
 
 /* TCP_WND and TCP_SND_BUF of the library; its scale of 1 lets a window field say 2 * 65535. */
 #define LW_WINDOW_MIN      4096
-#define LW_WINDOW_MAX      (2 * 65535)
+#define LW_WINDOW_MAX      131070
 #define LW_SEND_BUFFER_MIN 65535
-#define LW_SEND_BUFFER_MAX (4 << 20)
+#define LW_SEND_BUFFER_MAX 4194304
 
 enum option_kind { OPTION_BOOL, OPTION_SIZE };
 

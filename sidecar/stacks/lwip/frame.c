@@ -294,9 +294,10 @@ static void complete(const struct packet *packet, uint8_t *ip)
     unsigned at = checksum_at(packet);
     uint8_t *l4 = ip + packet->ip_len;
     memset(l4 + at, 0, 2);
-    uint16_t sum = (uint16_t)~fold(sum_bytes(pseudo_sum(packet, ip), l4, packet->l4_len));
-    if (!sum && packet->proto == IP_PROTO_UDP)
-        sum = 0xffff;
+    uint16_t sum = fold(sum_bytes(pseudo_sum(packet, ip), l4, packet->l4_len));
+    /* Inverted; but 0 would say that a datagram has none (RFC 768), and 0xffff is as good. */
+    if (sum != 0xffff || packet->proto != IP_PROTO_UDP)
+        sum = (uint16_t)~sum;
     memcpy(l4 + at, &sum, 2);
 }
 

@@ -56,7 +56,7 @@ static int create(const struct dmm_stack_config *config, const struct dmm_host *
                   char *err, size_t errlen)
 {
     if (host->abi != DMM_STACK_ABI || host->size < sizeof(struct dmm_host)) {
-        snprintf(err, errlen, "the host's ABI is %u, not %u", host->abi, DMM_STACK_ABI);
+        snprintf(err, errlen, "the host's ABI is %u, not %d", host->abi, DMM_STACK_ABI);
         return -EPROTO;
     }
     if (lw_stack_current) {

@@ -136,11 +136,10 @@ static struct tcp_pcb_listen *find_listener(const ip_addr_t *dst, uint16_t port)
     for (struct tcp_pcb_listen *pcb = lw.tcp_listen_pcbs->listen_pcbs; pcb; pcb = pcb->next) {
         if (pcb->local_port != port)
             continue;
-        if (IP_IS_ANY_TYPE_VAL(pcb->local_ip))
-            wildcard = pcb;
-        else if (IP_GET_TYPE(&pcb->local_ip) != IP_GET_TYPE(dst))
+        bool any_version = IP_IS_ANY_TYPE_VAL(pcb->local_ip);
+        if (!any_version && IP_GET_TYPE(&pcb->local_ip) != IP_GET_TYPE(dst))
             continue;
-        else if (ip_addr_isany_val(pcb->local_ip))
+        if (any_version || ip_addr_isany_val(pcb->local_ip))
             wildcard = pcb;
         else if (ip_addr_cmp(&pcb->local_ip, dst))
             return pcb;

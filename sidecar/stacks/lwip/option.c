@@ -100,7 +100,7 @@ static const struct option *find_option(const struct lw_sock *s, int level, int 
 {
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
         if (table[i].level == level && table[i].name == name)
-            return table[i].sockets & (s->stream ? FOR_STREAM : FOR_DATAGRAM) ? &table[i] : NULL;
+            return (table[i].sockets & (s->stream ? FOR_STREAM : FOR_DATAGRAM)) ? &table[i] : NULL;
     return NULL;
 }
 

@@ -153,7 +153,11 @@ int lw_tcp_bind(struct lw_sock *s, const struct dmm_addr *addr)
     if (rc)
         return rc;
     ip_addr_copy(s->tcp->local_ip, ip);
-    err_t err = addr->port ? lw.tcp_bind(s->tcp, &ip, addr->port) : lw_bind_ephemeral(s, bind_any);
+    err_t err;
+    if (addr->port)
+        err = lw.tcp_bind(s->tcp, &ip, addr->port);
+    else
+        err = lw_bind_ephemeral(s, bind_any);
     if (err == ERR_OK)
         return 0;
     drop_pcb(s);

@@ -175,8 +175,9 @@ static void open_window(struct lw_sock *s)
 {
     struct tcp_pcb *pcb = s->tcp;
     const struct dmm_host *host = s->stack->host;
-    uint32_t most = pcb->flags & TF_WND_SCALE ? s->stack->config.receive_window
-                                              : LWIP_MIN(s->stack->config.receive_window, 0xffffu);
+    uint32_t most = (pcb->flags & TF_WND_SCALE)
+                        ? s->stack->config.receive_window
+                        : LWIP_MIN(s->stack->config.receive_window, 0xffffu);
     uint32_t room = s->rd_shut ? most : host->rx_space(s->sock);
     room = room > s->held.bytes ? LWIP_MIN(room - s->held.bytes, most) : 0;
     if (room <= pcb->rcv_wnd)

@@ -69,7 +69,11 @@ int lw_udp_bind(struct lw_sock *s, const struct dmm_addr *addr)
     if (rc)
         return rc;
     ip_addr_copy(s->udp->local_ip, ip);
-    err_t err = addr->port ? lw.udp_bind(s->udp, &ip, addr->port) : lw_bind_ephemeral(s, bind_any);
+    err_t err;
+    if (addr->port)
+        err = lw.udp_bind(s->udp, &ip, addr->port);
+    else
+        err = lw_bind_ephemeral(s, bind_any);
     if (err == ERR_OK)
         return 0;
     drop_pcb(s);
@@ -213,11 +217,14 @@ void lw_udp_send(struct lw_sock *s)
 
 static err_t change_group(const ip_addr_t *group, struct netif *netif, bool join)
 {
-    if (IP_IS_V4(group))
-        return join ? lw.igmp_joingroup_netif(netif, ip_2_ip4(group))
-                    : lw.igmp_leavegroup_netif(netif, ip_2_ip4(group));
-    return join ? lw.mld6_joingroup_netif(netif, ip_2_ip6(group))
-                : lw.mld6_leavegroup_netif(netif, ip_2_ip6(group));
+    if (IP_IS_V4(group)) {
+        if (join)
+            return lw.igmp_joingroup_netif(netif, ip_2_ip4(group));
+        return lw.igmp_leavegroup_netif(netif, ip_2_ip4(group));
+    }
+    if (join)
+        return lw.mld6_joingroup_netif(netif, ip_2_ip6(group));
+    return lw.mld6_leavegroup_netif(netif, ip_2_ip6(group));
 }
 
 int lw_udp_membership(struct lw_sock *s, const ip_addr_t *group, struct netif *netif, bool join)

@@ -13,7 +13,8 @@
 #include <string.h>
 #include <time.h>
 
-static void fail_cmocka(const char *file, int line, const char *fmt, ...)
+static void __attribute__((format(printf, 3, 4), noreturn))
+fail_cmocka(const char *file, int line, const char *fmt, ...)
 {
     char text[512];
     va_list ap;
@@ -22,9 +23,10 @@ static void fail_cmocka(const char *file, int line, const char *fmt, ...)
     va_end(ap);
     print_error("%s\n", text);
     _fail(file, line);
+    abort(); /* not reached: cmocka jumps */
 }
 
-void (*fake_fail)(const char *file, int line, const char *fmt, ...) = fail_cmocka;
+fake_fail_fn *fake_fail __attribute__((format(printf, 3, 4), noreturn)) = fail_cmocka;
 
 static struct fake_host *host_of(const struct dmm_host *services)
 {
@@ -434,6 +436,7 @@ static void advance(struct fake_host *const *hosts, uint64_t end)
                 next = first->due;
         }
     }
+    FAKE_CHECK(hosts[0]);
     uint64_t now = hosts[0]->now;
     if (next <= now)
         next = now + 1; /* a deadline that has passed: the next turn is later all the same */
@@ -448,16 +451,17 @@ static void advance(struct fake_host *const *hosts, uint64_t end)
 
 bool fake_run(struct fake_host *const *hosts, bool (*done)(void *arg), void *arg, uint64_t limit)
 {
-    if (hosts[0]->real_time)
-        hosts[0]->now = fake_real_now();
-    uint64_t end = hosts[0]->now + limit;
+    struct fake_host *first = hosts[0]; /* the others' clocks go with its */
+    if (first->real_time)
+        first->now = fake_real_now();
+    uint64_t end = first->now + limit;
     for (;;) {
         unsigned work = 0;
         for (struct fake_host *const *h = hosts; *h; h++)
             work += fake_turn(*h);
         if (done && done(arg))
             return true;
-        if (hosts[0]->now >= end)
+        if (first->now >= end)
             return !done;
         if (!work)
             advance(hosts, end);

@@ -115,8 +115,8 @@ struct fake_host {
 
 /* Ends the test with this message (cmocka's fail_msg); may be replaced for processes that have no
  * cmocka around them. */
-extern void (*fake_fail)(const char *file, int line, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+typedef void fake_fail_fn(const char *file, int line, const char *fmt, ...);
+extern fake_fail_fn *fake_fail __attribute__((format(printf, 3, 4), noreturn));
 #define FAKE_CHECK(condition)                                                                      \
     do {                                                                                           \
         if (!(condition))                                                                          \

@@ -93,8 +93,8 @@ static void complete(uint8_t *frame, const struct l4 *l4)
 {
     uint8_t *data = frame + l4->at;
     put16(data + l4->csum_at, 0);
-    uint16_t value = (uint16_t)~sum(pseudo(frame, l4), data, l4->len);
-    put16(data + l4->csum_at, value ? value : 0xffff);
+    uint16_t value = sum(pseudo(frame, l4), data, l4->len);
+    put16(data + l4->csum_at, value == 0xffff ? value : (uint16_t)~value);
 }
 
 static void check_frame(const struct fake_port *port, const struct dmm_tx_frame *tx,
@@ -245,6 +245,26 @@ static void carry_wire(struct fake_port *port, const struct fake_frame *whole, u
     } while (done < payload);
 }
 
+/* Takes f in any case. */
+static int hand_over(struct fake_port *port, const struct dmm_tx_frame *tx, struct fake_frame *f)
+{
+    if (port->device) {
+        int rc = port->device->ops->transmit(port->device, tx);
+        FAKE_CHECK(rc == 0 || rc == -EAGAIN || rc == -ENETDOWN);
+        free(f);
+        return rc;
+    }
+    if (port->faults.wire) {
+        carry_wire(port, f, tx->hdr_len);
+        free(f);
+        return 0;
+    }
+    int rc = carry(port, f);
+    if (rc)
+        free(f);
+    return rc;
+}
+
 int fake_transmit(struct fake_port *port, const struct dmm_tx_frame *tx)
 {
     if (!port->info.up)
@@ -269,24 +289,10 @@ int fake_transmit(struct fake_port *port, const struct dmm_tx_frame *tx)
     }
     if (!port->unchecked)
         check_frame(port, tx, f->data, len);
-    int rc = 0;
-    if (port->device) {
-        rc = port->device->ops->transmit(port->device, tx);
-        free(f);
-        FAKE_CHECK(rc == 0 || rc == -EAGAIN || rc == -ENETDOWN);
+    int rc = hand_over(port, tx, f);
+    if (rc) {
         port->was_full |= rc == -EAGAIN;
-        if (rc)
-            return rc;
-    } else if (port->faults.wire) {
-        carry_wire(port, f, tx->hdr_len);
-        free(f);
-    } else {
-        rc = carry(port, f);
-        if (rc) {
-            free(f);
-            port->was_full = true;
-            return rc;
-        }
+        return rc;
     }
     port->sent++;
     port->gso_sent += tx->gso != DMM_GSO_NONE;

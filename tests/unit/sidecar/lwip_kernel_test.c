@@ -10,6 +10,7 @@
 #include "sidecar/port/port.h"
 #include "sidecar/stacks/built_in.h"
 #include "tests/unit/sidecar/fake_host.h"
+#include "tests/unit/sidecar/pattern.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -29,25 +30,6 @@
 #define THEIRS6 "fd07::2"
 #define BULK    (100ull << 20)
 #define CHUNK   (256u << 10)
-
-static uint8_t pattern(uint64_t at)
-{
-    return (uint8_t)((at * 2654435761u) >> 13);
-}
-
-static void fill(uint8_t *buf, uint64_t at, uint32_t len)
-{
-    for (uint32_t i = 0; i < len; i++)
-        buf[i] = pattern(at + i);
-}
-
-static bool matches(const uint8_t *buf, uint64_t at, uint32_t len)
-{
-    for (uint32_t i = 0; i < len; i++)
-        if (buf[i] != pattern(at + i))
-            return false;
-    return true;
-}
 
 /* ---- the kernel's side, in children ---- */
 
@@ -72,8 +54,8 @@ static void kernel_send(int fd, uint64_t total)
 {
     static uint8_t buf[CHUNK];
     for (uint64_t at = 0; at < total;) {
-        uint32_t n = total - at < sizeof(buf) ? (uint32_t)(total - at) : sizeof(buf);
-        fill(buf, at, n);
+        uint32_t n = pattern_chunk(total - at, sizeof(buf), sizeof(buf));
+        pattern_fill(buf, at, n);
         ssize_t sent = send(fd, buf, n, MSG_NOSIGNAL);
         if (sent <= 0)
             _exit(11);
@@ -88,7 +70,7 @@ static void kernel_receive(int fd, uint64_t total)
     uint64_t at = 0;
     ssize_t n;
     while ((n = recv(fd, buf, sizeof(buf), 0)) > 0) {
-        if (!matches(buf, at, (uint32_t)n))
+        if (!pattern_matches(buf, at, (uint32_t)n))
             _exit(12);
         at += (uint64_t)n;
     }
@@ -143,14 +125,14 @@ static void kernel_datagrams(const char *ip)
     static const uint32_t lengths[] = {1, 1472, 1473, 8000};
     int fd = kernel_connect(ip, 7, SOCK_DGRAM);
     for (unsigned i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
-        fill(buf, 0, lengths[i]);
+        pattern_fill(buf, 0, lengths[i]);
         if (send(fd, buf, lengths[i], 0) != (ssize_t)lengths[i])
             _exit(17);
         struct pollfd pfd = {fd, POLLIN, 0};
         if (poll(&pfd, 1, 5000) != 1)
             _exit(18);
         ssize_t n = recv(fd, buf, sizeof(buf), 0);
-        if (n != (ssize_t)lengths[i] || !matches(buf, 0, lengths[i]))
+        if (n != (ssize_t)lengths[i] || !pattern_matches(buf, 0, lengths[i]))
             _exit(19);
     }
 }
@@ -162,6 +144,7 @@ static struct dmm_port *device;
 
 static void run_command(const char *command)
 {
+    /* NOLINTNEXTLINE(cert-env33-c): a constant of this file */
     if (system(command) != 0)
         fail_msg("%s", command);
 }
@@ -263,11 +246,11 @@ static struct dmm_sock *accept_on(struct dmm_sock *listener)
     return NULL;
 }
 
-static void wait_for(struct dmm_sock *sock, uint64_t *last_move)
+static void wait_for(const struct dmm_sock *sock, uint64_t last_move)
 {
     fake_run_for(&host, FAKE_SECOND / 1000);
     assert_int_equal(sock->error, 0);
-    if (host.now - *last_move > 20 * FAKE_SECOND)
+    if (host.now - last_move > 20 * FAKE_SECOND)
         fail_msg("stalled at %llu sent, %llu received", (unsigned long long)sock->tx_tail,
                  (unsigned long long)sock->rx_tail);
 }
@@ -279,12 +262,12 @@ static void our_receive(struct dmm_sock *sock, uint64_t total)
     while (!sock->eof || fake_readable(sock)) {
         uint64_t at = sock->rx_tail;
         uint32_t n = fake_read(sock, buf, sizeof(buf));
-        assert_true(matches(buf, at, n));
+        assert_true(pattern_matches(buf, at, n));
         if (n) {
             last_move = host.now;
             fake_turn(&host);
         } else {
-            wait_for(sock, &last_move);
+            wait_for(sock, last_move);
         }
     }
     assert_int_equal(sock->rx_tail, total);
@@ -295,14 +278,13 @@ static void our_send(struct dmm_sock *sock, uint64_t total)
     static uint8_t buf[CHUNK];
     uint64_t last_move = host.now;
     while (sock->tx_head < total) {
-        uint32_t n = fake_writable(sock) < sizeof(buf) ? fake_writable(sock) : sizeof(buf);
-        n = total - sock->tx_head < n ? (uint32_t)(total - sock->tx_head) : n;
-        fill(buf, sock->tx_head, n);
+        uint32_t n = pattern_chunk(total - sock->tx_head, sizeof(buf), fake_writable(sock));
+        pattern_fill(buf, sock->tx_head, n);
         if (fake_write(sock, buf, n)) {
             last_move = host.now;
             fake_turn(&host);
         } else {
-            wait_for(sock, &last_move);
+            wait_for(sock, last_move);
         }
     }
 }

@@ -8,6 +8,7 @@
 
 #include "sidecar/stacks/built_in.h"
 #include "tests/unit/sidecar/fake_host.h"
+#include "tests/unit/sidecar/pattern.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -27,26 +28,6 @@
 #define LOSSY   (8u << 20)
 #define CHUNK   (64u << 10)
 
-/* Byte `at` of every transfer. */
-static uint8_t pattern(uint64_t at)
-{
-    return (uint8_t)((at * 2654435761u) >> 13);
-}
-
-static void fill(uint8_t *buf, uint64_t at, uint32_t len)
-{
-    for (uint32_t i = 0; i < len; i++)
-        buf[i] = pattern(at + i);
-}
-
-static bool matches(const uint8_t *buf, uint64_t at, uint32_t len)
-{
-    for (uint32_t i = 0; i < len; i++)
-        if (buf[i] != pattern(at + i))
-            return false;
-    return true;
-}
-
 static void setup_host(struct fake_host *host, int fd, uint8_t n)
 {
     char err[256];
@@ -61,7 +42,8 @@ static void setup_host(struct fake_host *host, int fd, uint8_t n)
 
 /* ---- the child ---- */
 
-static void fail_child(const char *file, int line, const char *fmt, ...)
+static void __attribute__((format(printf, 3, 4), noreturn))
+fail_child(const char *file, int line, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -87,7 +69,7 @@ static void serve_sink(struct dmm_sock *sock)
     static uint8_t buf[CHUNK];
     uint64_t at = sock->rx_tail;
     uint32_t n = fake_read(sock, buf, sizeof(buf));
-    if (!matches(buf, at, n))
+    if (!pattern_matches(buf, at, n))
         fake_fail(__FILE__, __LINE__, "byte of %u at %llu differs", n, (unsigned long long)at);
     if (sock->eof && !fake_readable(sock)) {
         uint64_t total = sock->rx_tail;
@@ -105,10 +87,8 @@ static void serve_source(struct dmm_sock *sock)
         return;
     memcpy(&total, sock->rx, sizeof(total));
     while (sock->tx_head < total && fake_writable(sock)) {
-        uint64_t left = total - sock->tx_head;
-        uint32_t n = fake_writable(sock) < sizeof(buf) ? fake_writable(sock) : sizeof(buf);
-        n = n < left ? n : (uint32_t)left;
-        fill(buf, sock->tx_head, n);
+        uint32_t n = pattern_chunk(total - sock->tx_head, sizeof(buf), fake_writable(sock));
+        pattern_fill(buf, sock->tx_head, n);
         fake_write(sock, buf, n);
     }
     if (sock->tx_head == total)
@@ -155,23 +135,23 @@ static void serve_connections(struct fake_host *host)
 
 static void run_child(int fd)
 {
-    static struct fake_host host;
+    static struct fake_host peer;
     struct dmm_sock *listeners[N_SERVICES];
     fake_fail = fail_child;
-    setup_host(&host, fd, 2);
+    setup_host(&peer, fd, 2);
     for (unsigned i = 0; i < N_SERVICES; i++) {
-        listeners[i] = fake_open(&host, AF_INET6, SOCK_STREAM);
+        listeners[i] = fake_open(&peer, AF_INET6, SOCK_STREAM);
         FAKE_CHECK(fake_bind(listeners[i], "::", services[i].port) == 0);
         FAKE_CHECK(fake_listen(listeners[i], FAKE_BACKLOG) == 0);
     }
-    struct dmm_sock *datagrams = fake_open(&host, AF_INET6, SOCK_DGRAM);
+    struct dmm_sock *datagrams = fake_open(&peer, AF_INET6, SOCK_DGRAM);
     FAKE_CHECK(fake_bind(datagrams, "::", 7) == 0);
     for (;;) {
-        fake_run_for(&host, FAKE_SECOND / 1000);
+        fake_run_for(&peer, FAKE_SECOND / 1000);
         for (unsigned i = 0; i < N_SERVICES; i++)
-            while (fake_accept(listeners[i]))
-                continue;
-        serve_connections(&host);
+            while (fake_accept(listeners[i]) != NULL) {
+            }
+        serve_connections(&peer);
         serve_datagrams(datagrams);
     }
 }
@@ -223,9 +203,8 @@ static void send_all(struct dmm_sock *sock, uint64_t total)
     static uint8_t buf[CHUNK];
     uint64_t limit = host.now + 120 * FAKE_SECOND;
     while (sock->tx_head < total) {
-        uint32_t n = fake_writable(sock) < sizeof(buf) ? fake_writable(sock) : sizeof(buf);
-        n = total - sock->tx_head < n ? (uint32_t)(total - sock->tx_head) : n;
-        fill(buf, sock->tx_head, n);
+        uint32_t n = pattern_chunk(total - sock->tx_head, sizeof(buf), fake_writable(sock));
+        pattern_fill(buf, sock->tx_head, n);
         if (!fake_write(sock, buf, n))
             fake_run_for(&host, FAKE_SECOND / 1000);
         fake_turn(&host);
@@ -240,7 +219,7 @@ static void receive_all(struct dmm_sock *sock, uint64_t total)
     while (sock->rx_tail < total) {
         uint64_t at = sock->rx_tail;
         uint32_t n = fake_read(sock, buf, sizeof(buf));
-        assert_true(matches(buf, at, n));
+        assert_true(pattern_matches(buf, at, n));
         fake_run_for(&host, n ? 1 : FAKE_SECOND / 1000);
         assert_true(host.now < limit && !sock->error);
     }
@@ -325,7 +304,7 @@ static void echo_datagram(const char *ip, uint32_t len)
 {
     static uint8_t buf[65536];
     struct dmm_sock *sock = fake_open(&host, strchr(ip, ':') ? AF_INET6 : AF_INET, SOCK_DGRAM);
-    fill(buf, 0, len);
+    pattern_fill(buf, 0, len);
     fake_sendto(sock, buf, len, ip, 7);
     struct fake_datagram *d = NULL;
     for (unsigned i = 0; i < 1000 && !d; i++) {
@@ -334,7 +313,7 @@ static void echo_datagram(const char *ip, uint32_t len)
     }
     assert_non_null(d);
     assert_int_equal(d->head.len, len);
-    assert_true(matches(d->data, 0, len));
+    assert_true(pattern_matches(d->data, 0, len));
     assert_int_equal(d->head.peer.port, 7);
     assert_int_equal(d->head.ifindex, 1);
     free(d);
