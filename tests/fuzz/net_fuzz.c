@@ -243,7 +243,7 @@ static void fix(uint8_t *f, size_t len)
     net_put16(f + 12, v4 ? NET_ETH_IPV4 : NET_ETH_IPV6);
     struct ip_addr src = v4 ? net_ip_v4(l3 + 12) : ip_addr_v6(l3 + 8), dst;
     if (v4) {
-        at = (l3[0] & 15u) * 4u;
+        at = (size_t)(l3[0] & 15) * 4;
         if (at < NET_IP4_HDR || at > n)
             return;
         net_put16(l3 + 2, (uint16_t)n);

@@ -284,11 +284,12 @@ static void test_nd_options(void **state)
     p[2] = 3;
     assert_false(net_nd_options_read(p, 8, &o)); /* a group address */
     for (unsigned i = 0; i < 75; i++) {
-        p[8 * i] = 200;
-        p[8 * i + 1] = 1;
+        uint8_t *option = p + (size_t)8 * i;
+        option[0] = 200;
+        option[1] = 1;
     }
-    assert_true(net_nd_options_read(p, 8 * NET_ND_OPTIONS, &o));
-    assert_false(net_nd_options_read(p, 8 * (NET_ND_OPTIONS + 1), &o));
+    assert_true(net_nd_options_read(p, (size_t)8 * NET_ND_OPTIONS, &o));
+    assert_false(net_nd_options_read(p, (size_t)8 * (NET_ND_OPTIONS + 1), &o));
 }
 
 static void test_router_advert(void **state)

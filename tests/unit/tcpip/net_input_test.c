@@ -300,7 +300,7 @@ static void test_ip6_extensions(void **state)
     input(lab, how, body, 24);
     assert_int_equal(COUNT(lab, ip6_ext_bad), 5);
     for (unsigned i = 0; i < 9; i++)
-        memcpy(body + 8 * i, "\x3c\0\1\4\0\0\0", 8);
+        memcpy(body + (size_t)8 * i, "\x3c\0\1\4\0\0\0", 8);
     input(lab, how, body, 80);
     assert_int_equal(COUNT(lab, ip6_ext_limit), 1);
     assert_int_equal(lab->n_up, 1);

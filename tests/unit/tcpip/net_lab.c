@@ -64,7 +64,7 @@ static int host_transmit(const struct dmm_host *host, unsigned port,
         len += frame->iov[i].iov_len;
     if (lab->n_sent < LAB_FRAMES) {
         struct lab_frame *f = &lab->sent[lab->n_sent];
-        *f = (struct lab_frame){.data = malloc(len), .len = len, .port = port, .meta = *frame};
+        *f = (struct lab_frame){.data = malloc(len + 1), .len = len, .port = port, .meta = *frame};
         assert_non_null(f->data);
         for (unsigned i = 0; i < frame->n_iov; at += frame->iov[i].iov_len, i++)
             memcpy(f->data + at, frame->iov[i].iov_base, frame->iov[i].iov_len);
@@ -292,7 +292,7 @@ void lab_icmp_checksum(const struct lab_ip *ip, uint8_t *icmp, size_t len)
 
 void lab_icmp(struct lab *lab, const struct lab_ip *ip, uint8_t *icmp, size_t len)
 {
-    uint8_t packet[2048];
+    uint8_t packet[2048] = {0};
     lab_icmp_checksum(ip, icmp, len);
     lab_input_ip(lab, packet, lab_build_ip(packet, ip, icmp, len));
 }

@@ -144,7 +144,7 @@ static void test_bad_messages(void **state)
     ip.proto = NET_IP6_FRAGMENT;
     memcpy(body + 8, icmp, 16);
     lab_input_ip(lab, p, lab_build_ip(p, &ip, body, 24));
-    memcpy(body, "\x3a\0\0\20", 4);
+    net_put16(body + 2, 16);
     memcpy(body + 8, icmp + 16, 8);
     lab_input_ip(lab, p, lab_build_ip(p, &ip, body, 16));
     assert_int_equal(COUNT(lab, nd_bad), ++bad);

@@ -12,14 +12,14 @@
 
 #define SEC 1000000000ull
 
-static struct ip_addr v6(const char *text)
+static struct ip_addr ip6_of(const char *text)
 {
     struct ip_addr a;
     assert_int_equal(inet_pton(AF_INET6, text, a.b), 1);
     return a;
 }
 
-static struct ip_addr v4(const char *text)
+static struct ip_addr ip4_of(const char *text)
 {
     uint32_t a;
     assert_int_equal(inet_pton(AF_INET, text, &a), 1);
@@ -28,13 +28,13 @@ static struct ip_addr v4(const char *text)
 
 static struct net_route route4(const char *dst, unsigned bits, const char *gateway, uint8_t port)
 {
-    struct net_route r = {.dst = v4(dst),
+    struct net_route r = {.dst = ip4_of(dst),
                           .bits = (uint8_t)(NET_IP4_BITS + bits),
                           .port = port,
                           .expires = UINT64_MAX,
                           .v4 = true};
     if (gateway)
-        r.gateway = v4(gateway);
+        r.gateway = ip4_of(gateway);
     return r;
 }
 
@@ -57,22 +57,22 @@ static void test_longest_prefix(void **state)
     assert_int_equal(net_route_add(&t, &r), 0);
     r = route4("10.1.2.3", 32, NULL, 4);
     assert_int_equal(net_route_add(&t, &r), 0);
-    r = (struct net_route){.gateway = v6("fe80::1"), .port = 5, .expires = UINT64_MAX};
+    r = (struct net_route){.gateway = ip6_of("fe80::1"), .port = 5, .expires = UINT64_MAX};
     assert_int_equal(net_route_add(&t, &r), 0);
-    assert_int_equal(port_for(&t, v4("10.1.2.3"), -1, false), 4);
-    assert_int_equal(port_for(&t, v4("10.1.2.4"), -1, false), 3);
-    assert_int_equal(port_for(&t, v4("10.2.2.4"), -1, false), 2);
-    assert_int_equal(port_for(&t, v4("11.2.2.4"), -1, false), 1);
-    assert_int_equal(port_for(&t, v6("2001::1"), -1, false), 5);
+    assert_int_equal(port_for(&t, ip4_of("10.1.2.3"), -1, false), 4);
+    assert_int_equal(port_for(&t, ip4_of("10.1.2.4"), -1, false), 3);
+    assert_int_equal(port_for(&t, ip4_of("10.2.2.4"), -1, false), 2);
+    assert_int_equal(port_for(&t, ip4_of("11.2.2.4"), -1, false), 1);
+    assert_int_equal(port_for(&t, ip6_of("2001::1"), -1, false), 5);
     /* The families do not meet, though ::/0 covers ::ffff:0:0/96 in bits. */
     net_route_remove_port(&t, 1, -1);
-    assert_int_equal(port_for(&t, v4("11.2.2.4"), -1, false), -1);
-    assert_int_equal(port_for(&t, v4("10.1.2.4"), -1, true), 2);
-    assert_int_equal(port_for(&t, v4("10.1.2.4"), 2, false), 2);
+    assert_int_equal(port_for(&t, ip4_of("11.2.2.4"), -1, false), -1);
+    assert_int_equal(port_for(&t, ip4_of("10.1.2.4"), -1, true), 2);
+    assert_int_equal(port_for(&t, ip4_of("10.1.2.4"), 2, false), 2);
     r = route4("10.0.0.1", 8, NULL, 2);
     assert_int_equal(net_route_add(&t, &r), -EINVAL);
     r = route4("10.0.0.0", 8, NULL, 2);
-    r.gateway = v6("fe80::1");
+    r.gateway = ip6_of("fe80::1");
     assert_int_equal(net_route_add(&t, &r), -EINVAL);
 }
 
@@ -86,18 +86,18 @@ static void test_routers_that_fail(void **state)
     r = route4("0.0.0.0", 0, "10.0.0.2", 2);
     r.preference = -1;
     net_route_add(&t, &r);
-    struct ip_addr gw = v4("10.0.0.1");
-    assert_int_equal(port_for(&t, v4("8.8.8.8"), -1, false), 1);
+    struct ip_addr gw = ip4_of("10.0.0.1");
+    assert_int_equal(port_for(&t, ip4_of("8.8.8.8"), -1, false), 1);
     assert_true(net_route_set_unreachable(&t, 1, &gw, true));
-    assert_int_equal(port_for(&t, v4("8.8.8.8"), -1, false), 2);
-    gw = v4("10.0.0.2");
+    assert_int_equal(port_for(&t, ip4_of("8.8.8.8"), -1, false), 2);
+    gw = ip4_of("10.0.0.2");
     net_route_set_unreachable(&t, 2, &gw, true);
-    assert_int_equal(port_for(&t, v4("8.8.8.8"), -1, false), 1); /* better than none */
+    assert_int_equal(port_for(&t, ip4_of("8.8.8.8"), -1, false), 1); /* better than none */
     r = route4("8.8.0.0", 16, "10.0.0.3", 3);
     net_route_add(&t, &r);
-    gw = v4("10.0.0.3");
+    gw = ip4_of("10.0.0.3");
     net_route_set_unreachable(&t, 3, &gw, true);
-    assert_int_equal(port_for(&t, v4("8.8.8.8"), -1, false), 3); /* no wider prefix instead */
+    assert_int_equal(port_for(&t, ip4_of("8.8.8.8"), -1, false), 3); /* no wider prefix instead */
 }
 
 static void test_routes_expire_and_are_bounded(void **state)
@@ -145,12 +145,13 @@ static void test_source_selection(void **state)
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         for (unsigned order = 0; order < 2; order++) {
             struct net_addresses list = {0};
-            struct net_address a = {.addr = v6(rows[i].a), .bits = 64, .state = rows[i].state_a};
+            struct net_address a = {
+                .addr = ip6_of(rows[i].a), .bits = 64, .state = rows[i].state_a};
             struct net_address b = {
-                .addr = v6(rows[i].b), .bits = 64, .state = NET_ADDRESS_PREFERRED};
+                .addr = ip6_of(rows[i].b), .bits = 64, .state = NET_ADDRESS_PREFERRED};
             net_address_add(&list, order ? &a : &b);
             net_address_add(&list, order ? &b : &a);
-            struct ip_addr dst = v6(rows[i].dst), want = v6(rows[i].want);
+            struct ip_addr dst = ip6_of(rows[i].dst), want = ip6_of(rows[i].want);
             const struct net_address *got = net_address_select(&list, &dst, NULL);
             assert_non_null(got);
             assert_true(ip_addr_equal(&got->addr, &want));
@@ -161,17 +162,18 @@ static void test_source_selection(void **state)
 static void test_source_selection_v4(void **state)
 {
     struct net_addresses list = {0};
-    struct net_address a = {.addr = v4("10.0.0.1"), .bits = 120, .state = NET_ADDRESS_PREFERRED};
+    struct net_address a = {
+        .addr = ip4_of("10.0.0.1"), .bits = 120, .state = NET_ADDRESS_PREFERRED};
     UNUSED(state);
     net_address_add(&list, &a);
-    a.addr = v4("192.168.7.1");
+    a.addr = ip4_of("192.168.7.1");
     net_address_add(&list, &a);
     assert_null(net_address_add(&list, &a));
-    struct ip_addr dst = v4("192.168.7.9");
+    struct ip_addr dst = ip4_of("192.168.7.9");
     assert_int_equal(net_address_select(&list, &dst, NULL)->addr.b[12], 192);
-    dst = v4("8.8.8.8");
+    dst = ip4_of("8.8.8.8");
     assert_int_equal(net_address_select(&list, &dst, NULL)->addr.b[12], 10);
-    dst = v6("2001::1");
+    dst = ip6_of("2001::1");
     assert_null(net_address_select(&list, &dst, NULL));
 }
 
@@ -179,7 +181,7 @@ static void test_pmtu(void **state)
 {
     struct net_pmtu p;
     const struct hash_key key = {{1, 2}};
-    struct ip_addr a = v4("10.0.0.1"), six = v6("2001::1");
+    struct ip_addr a = ip4_of("10.0.0.1"), six = ip6_of("2001::1");
     UNUSED(state);
     assert_int_equal(net_pmtu_init(&p, 0, &key), -EINVAL);
     assert_int_equal(net_pmtu_init(&p, 4, &key), 0);
@@ -265,7 +267,7 @@ static void test_groups(void **state)
 {
     struct net_groups g;
     struct net_group_due due;
-    struct ip_addr a = v4("239.1.1.1"), none = {.q = {0, 0}};
+    struct ip_addr a = ip4_of("239.1.1.1"), none = {.q = {0, 0}};
     UNUSED(state);
     net_groups_init(&g);
     assert_int_equal(net_group_join(&g, &net_ip_all_systems, 0), 0);
@@ -299,7 +301,7 @@ static void test_groups(void **state)
     assert_false(net_group_leave(&g, &a, 30 * SEC));
     assert_false(net_group_is_member(&g, &a));
     for (unsigned i = 0; i < NET_GROUP_ROBUST; i++) {
-        assert_true(net_group_take_due(&g, 5, 40 * SEC + i * 3 * SEC, &due));
+        assert_true(net_group_take_due(&g, 5, (40 + 3ull * i) * SEC, &due));
         assert_int_equal(due.report, NET_GROUP_LEFT);
     }
     assert_int_equal(g.n, 1);

@@ -123,17 +123,22 @@ static void open_bound(struct lab *lab, struct dmm_sock *k, uint8_t family, uint
     assert_int_equal(do_bind(k, family == AF_INET ? any4() : any6(), port), 0);
 }
 
-/* Hands the datagram to the stack, to `peer` unless it is none. */
+static void hand_over(struct dmm_sock *k, const struct dmm_datagram *d)
+{
+    assert_true(k->n_out < MAX_OUT);
+    k->out[k->n_out++] = *d;
+    k->s->ops->send_ready(k->s);
+}
+
+/* Hands bytes to the stack, to `peer` unless it is none. */
 static void send_to(struct dmm_sock *k, const struct ip_addr *peer, uint16_t port,
                     const void *bytes, uint32_t len)
 {
-    assert_true(k->n_out < MAX_OUT);
-    struct dmm_datagram *d = &k->out[k->n_out++];
-    *d = (struct dmm_datagram){.len = len};
+    struct dmm_datagram d = {.len = len};
     if (peer)
-        d->peer = ip_addr_to_dmm(peer, port, k->s->family);
-    d->iov[0] = (struct iovec){(void *)(uintptr_t)bytes, len};
-    k->s->ops->send_ready(k->s);
+        d.peer = ip_addr_to_dmm(peer, port, k->s->family);
+    d.iov[0] = (struct iovec){(void *)(uintptr_t)bytes, len};
+    hand_over(k, &d);
 }
 
 struct from {
@@ -298,21 +303,18 @@ static void test_datagram_options(void **state)
     struct dmm_sock k;
     UNUSED(state);
     open_bound(lab, &k, AF_INET6, 1000);
-    k.out[0] = (struct dmm_datagram){.peer = ip_addr_to_dmm(&lab_peer6, 9, AF_INET6),
-                                     .local = ip_addr_to_dmm(&lab_us6, 0, AF_INET6),
-                                     .ifindex = 1,
-                                     .ttl = 5,
-                                     .tos = 0xb8};
-    k.n_out = 1;
-    k.s->ops->send_ready(k.s);
+    hand_over(&k, &(struct dmm_datagram){.peer = ip_addr_to_dmm(&lab_peer6, 9, AF_INET6),
+                                         .local = ip_addr_to_dmm(&lab_us6, 0, AF_INET6),
+                                         .ifindex = 1,
+                                         .ttl = 5,
+                                         .tos = 0xb8});
     const uint8_t *p = lab_sent(lab, 0)->data;
     assert_int_equal(p[21], 5);
     assert_int_equal(net_get32(p + 14) >> 20 & 0xff, 0xb8);
     struct ip_addr other = {.b = {0xfd, [15] = 0x99}};
-    k.out[1] = k.out[0];
-    k.out[1].local = ip_addr_to_dmm(&other, 0, AF_INET6);
-    k.n_out = 2;
-    k.s->ops->send_ready(k.s);
+    struct dmm_datagram d = k.out[0];
+    d.local = ip_addr_to_dmm(&other, 0, AF_INET6);
+    hand_over(&k, &d);
     assert_int_equal(k.error, EADDRNOTAVAIL);
     assert_int_equal(lab->n_sent, 1);
     udp_lab_free(lab);
