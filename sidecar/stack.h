@@ -111,6 +111,7 @@ struct dmm_port_info {
     uint32_t mtu;          /* bytes of L3 */
     uint32_t max_gso_size; /* largest frame transmit() takes, headers included; 0 without TSO */
     uint32_t offloads;
+    uint16_t vlan; /* 802.1Q id that its frames carry both ways; 0: untagged */
     unsigned n_addresses;
     const struct dmm_stack_address *addresses;
     unsigned n_routes;
