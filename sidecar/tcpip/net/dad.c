@@ -24,7 +24,9 @@ void net_dad_start(struct net *net, struct net_port *port, struct net_address *a
         a->deadline = port->up ? now : UINT64_MAX;
         return;
     }
-    a->state = a->origin == NET_ADDRESS_CONFIGURED ? NET_ADDRESS_OPTIMISTIC : NET_ADDRESS_TENTATIVE;
+    /* One that was in use when the link went stays so when it comes back. */
+    bool in_use = a->origin == NET_ADDRESS_CONFIGURED || net_address_usable(a);
+    a->state = in_use ? NET_ADDRESS_OPTIMISTIC : NET_ADDRESS_TENTATIVE;
     a->left = DAD_TRANSMITS;
     tcpip_random(net->ip, &a->dad_nonce, sizeof(a->dad_nonce));
     /* 5.4.2: the first message of an interface waits up to MAX_RTR_SOLICITATION_DELAY; the

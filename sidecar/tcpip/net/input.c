@@ -91,11 +91,11 @@ static void frame_input(struct net *net, struct net_port *port, const struct dmm
         count->eth_short_bad++;
         return;
     }
-    /* The ports are untagged: a priority tag is looked through, another VLAN is not ours. */
+    /* A priority tag (VLAN 0) is looked through; another VLAN than the port's is not ours. */
     uint16_t vlan = eth.vlan;
     if (frame->flags & DMM_FRAME_VLAN)
         vlan |= frame->vlan_tci & 0x0fff;
-    if (vlan || !frame_is_ours(port, &eth)) {
+    if (vlan != port->vlan || !frame_is_ours(port, &eth)) {
         count->eth_dst_drop++;
         return;
     }

@@ -47,16 +47,10 @@ static void send_waiting(void *ctx, unsigned ifindex, const struct net_mac *mac,
     struct net_port *port = net_port_of(net, ifindex);
     if (!port)
         return;
-    struct net_eth eth = {
-        .dst = *mac, .src = port->mac, .type = packet[0] >> 4 == 4 ? NET_ETH_IPV4 : NET_ETH_IPV6};
-    uint8_t header[NET_ETH_HDR_MAX];
     /* The ABI wants all headers in the first piece, and the packet lies in the cache. */
-    struct iovec iov[2] = {{net->packet_buf, 0}, {NULL, 0}};
-    size_t n = net_eth_build(header, &eth);
-    memcpy(net->packet_buf, header, n);
-    memcpy(net->packet_buf + n, packet, len);
-    iov[0].iov_len = n + len;
-    net_transmit(net, port, &(struct dmm_tx_frame){.iov = iov, .n_iov = 1});
+    uint8_t *l3 = net->packet_buf + NET_ETH_HDR_MAX;
+    memcpy(l3, packet, len);
+    net_send_l2(net, port, mac, packet[0] >> 4 == 4 ? NET_ETH_IPV4 : NET_ETH_IPV6, l3, len);
 }
 
 /* As if a router had said "host unreachable" (RFC 1122, 3.3.1.1; RFC 4861, 7.2.2). */

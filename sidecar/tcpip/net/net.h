@@ -55,6 +55,7 @@ struct net_port {
     uint64_t solicit_at;
     char name[16];
     struct net_mac mac;
+    uint16_t vlan;
     uint32_t mtu, mtu6; /* IPv6's may be less by advertisement */
     uint32_t max_gso_size, offloads;
     struct net_addresses addresses;
@@ -154,6 +155,10 @@ unsigned net_loop_poll(struct net *net);
 void net_reass_timed_out(struct net *net, const struct net_datagram *d, uint8_t *quote);
 
 /* ---- output.c ---- */
+/* Writes the port's Ethernet header, with its tag if it has one, in front of l3 (NET_ETH_HDR_MAX
+ * bytes are there); returns its length. */
+size_t net_front(const struct net_port *port, const struct net_mac *dst, uint16_t type,
+                 uint8_t *l3);
 /* The interface's own frames: l3 has NET_ETH_HDR_MAX bytes in front of it. */
 void net_send_l2(struct net *net, struct net_port *port, const struct net_mac *dst, uint16_t type,
                  uint8_t *l3, size_t len);
@@ -163,8 +168,8 @@ int net_next_hop_mac(struct net *net, struct net_flow *flow, struct net_mac *mac
                      struct ip_addr *next_hop);
 /* One packet of the given bytes: header and payload; out of `flow`, already resolved. */
 int net_send_packet(struct net *net, struct net_flow *flow, struct net_tx *tx, size_t l3_len);
-/* One packet whose headers (hdr_len bytes at l3, NET_ETH_HDR in front of them) and n pieces need
- * nothing more: to the next hop, or to wait for it. */
+/* One packet whose headers (hdr_len bytes at l3, NET_ETH_HDR_MAX in front of them) and n pieces
+ * need nothing more: to the next hop, or to wait for it. */
 int net_send_pieces(struct net *net, struct net_flow *flow, uint8_t *l3, size_t hdr_len,
                     const struct iovec *pieces, unsigned n);
 uint32_t net_next_id(struct net *net, const struct ip_addr *dst);

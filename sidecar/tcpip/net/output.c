@@ -21,13 +21,19 @@ int net_transmit(struct net *net, struct net_port *port, const struct dmm_tx_fra
     return rc;
 }
 
+size_t net_front(const struct net_port *port, const struct net_mac *dst, uint16_t type, uint8_t *l3)
+{
+    const struct net_eth eth = {.dst = *dst, .src = port->mac, .type = type, .vlan = port->vlan};
+    size_t len = port->vlan ? NET_ETH_HDR + NET_VLAN_TAG : NET_ETH_HDR;
+    net_eth_build(l3 - len, &eth);
+    return len;
+}
+
 void net_send_l2(struct net *net, struct net_port *port, const struct net_mac *dst, uint16_t type,
                  uint8_t *l3, size_t len)
 {
-    const struct net_eth eth = {.dst = *dst, .src = port->mac, .type = type};
-    uint8_t *frame = l3 - NET_ETH_HDR;
-    net_eth_build(frame, &eth);
-    struct iovec iov = {frame, NET_ETH_HDR + len};
+    size_t front = net_front(port, dst, type, l3);
+    struct iovec iov = {l3 - front, front + len};
     net_transmit(net, port, &(struct dmm_tx_frame){.iov = &iov, .n_iov = 1});
 }
 
@@ -158,18 +164,19 @@ static void loop_copy(struct net *net, const struct net_flow *flow, const uint8_
         net->ip->count.loop_full_limit++;
 }
 
-/* Puts the Ethernet header in front and sends. `frame` says what is left to the port. */
+/* Puts the Ethernet header in front and sends. `frame` says what is left to the port, csum_start
+ * being counted from l3 still. */
 static int send_frame(struct net *net, const struct net_flow *flow, const struct net_mac *mac,
                       uint8_t *l3, size_t hdr_len, const struct iovec *pieces, unsigned n,
                       struct dmm_tx_frame *frame)
 {
     struct net_port *port = &net->ports[flow->port];
-    const struct net_eth eth = {.dst = *mac,
-                                .src = port->mac,
-                                .type = ip_addr_is_v4(&flow->dst) ? NET_ETH_IPV4 : NET_ETH_IPV6};
-    net_eth_build(l3 - NET_ETH_HDR, &eth);
-    struct iovec iov[DMM_TX_IOV] = {{l3 - NET_ETH_HDR, NET_ETH_HDR + hdr_len}};
+    uint16_t type = ip_addr_is_v4(&flow->dst) ? NET_ETH_IPV4 : NET_ETH_IPV6;
+    size_t front = net_front(port, mac, type, l3);
+    struct iovec iov[DMM_TX_IOV] = {{l3 - front, front + hdr_len}};
     memcpy(iov + 1, pieces, n * sizeof(iov[0]));
+    frame->hdr_len = (uint16_t)(front + hdr_len);
+    frame->csum_start = (uint16_t)(frame->csum_start + front);
     frame->iov = iov;
     frame->n_iov = (uint16_t)(n + 1);
     return net_transmit(net, port, frame);
@@ -223,8 +230,7 @@ static int send_offloaded(struct net *net, struct net_flow *flow, struct net_tx 
     size_t hdr_len = (size_t)(tx->l4 + tx->l4_len - l3);
     struct dmm_tx_frame frame = {.gso = tx->gso,
                                  .gso_size = tx->gso_size,
-                                 .hdr_len = (uint16_t)(NET_ETH_HDR + hdr_len),
-                                 .csum_start = (uint16_t)(NET_ETH_HDR + hdr_len - tx->l4_len),
+                                 .csum_start = (uint16_t)(hdr_len - tx->l4_len),
                                  .csum_offset = tx->csum_offset};
     if (fill_checksum(flow, tx, partial))
         frame.flags = DMM_FRAME_CSUM_PARTIAL;

@@ -248,6 +248,7 @@ void net_port_load(struct net *net, unsigned index)
         port->mtu6 = port->mtu;
     port->max_gso_size = info->max_gso_size;
     port->offloads = info->offloads;
+    port->vlan = info->vlan & 0x0fff;
     port->autoconf = net->ip->config.ip6_autoconf;
     port->up = info->up;
     load_addresses(net, port, info);

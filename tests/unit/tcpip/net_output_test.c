@@ -474,6 +474,39 @@ static void test_two_ports(void **state)
     lab_free(lab);
 }
 
+/* A port with a VLAN: its tag on all that goes out, and nothing without it comes in. */
+static void test_vlan(void **state)
+{
+    struct lab *lab = lab_new();
+    struct net_flow flow = flow_to(&lab_peer4, IPPROTO_UDP, 0);
+    UNUSED(state);
+    lab->ports[0].vlan = 100;
+    lab->ports[0].offloads = DMM_OFFLOAD_TX_CSUM;
+    lab_start(lab);
+    lab_advance(lab, 5 * SEC);
+    for (unsigned i = 0; i < lab->n_sent; i++)
+        assert_memory_equal(lab_sent(lab, i)->data + 12, "\x81\0\0\x64", 4);
+    lab_clear(lab);
+    assert_int_equal(send_udp(lab, &flow, "hi", 2), 0);
+    const struct lab_frame *f = lab_sent(lab, 0);
+    assert_memory_equal(f->data + 12, "\x81\0\0\x64\x08\x06", 6);
+    lab_arp(lab, NET_ARP_REPLY, &lab_peer_mac, &lab_peer4, &lab_us4); /* untagged */
+    assert_int_equal(lab->ip.count.eth_dst_drop, 1);
+    assert_int_equal(lab->n_sent, 1);
+    lab_learn(lab, &lab_peer4);
+    f = lab_sent(lab, 1); /* the one that waited */
+    assert_memory_equal(f->data + 12, "\x81\0\0\x64\x08\0\x45", 7);
+    assert_int_equal(send_udp(lab, &flow, "hi", 2), 0);
+    assert_int_equal(send_udp(lab, &flow, "hi", 2), 0);
+    f = lab_sent(lab, 3);
+    assert_int_equal(f->len, 18 + 20 + 8 + 2);
+    assert_int_equal(f->meta.flags, DMM_FRAME_CSUM_PARTIAL);
+    assert_int_equal(f->meta.csum_start, 38);
+    assert_int_equal(f->meta.hdr_len, 46);
+    assert_true(net_csum_complete(f->data, f->len, 38, 6));
+    lab_free(lab);
+}
+
 /* The link goes and comes: announced and detected anew. */
 static void test_link_comes_back(void **state)
 {
@@ -491,6 +524,21 @@ static void test_link_comes_back(void **state)
     struct net_flow flow = flow_to(&lab_peer4, IPPROTO_UDP, 0);
     assert_int_equal(net_flow_resolve(&lab->ip, &flow), 0);
     assert_int_equal(flow.mtu, 1400);
+    lab_free(lab);
+}
+
+/* An address that was in use when the link flapped stays usable while it is tested again. */
+static void test_addresses_outlive_a_flap(void **state)
+{
+    struct lab *lab = lab_ready();
+    struct ip_addr ll = {.b = {0xfe, 0x80, [11] = 0xff, 0xfe, [15] = 1}};
+    UNUSED(state);
+    assert_true(net_addr_local(&lab->ip, &ll));
+    for (unsigned up = 0; up < 2; up++) {
+        lab->ports[0].up = up;
+        net_port_changed(&lab->ip, 0);
+        assert_true(net_addr_local(&lab->ip, &ll));
+    }
     lab_free(lab);
 }
 
@@ -538,7 +586,9 @@ int main(void)
         cmocka_unit_test(test_confirm_and_suspect),
         cmocka_unit_test(test_dead_gateway),
         cmocka_unit_test(test_two_ports),
+        cmocka_unit_test(test_vlan),
         cmocka_unit_test(test_link_comes_back),
+        cmocka_unit_test(test_addresses_outlive_a_flap),
         cmocka_unit_test(test_refused_at_creation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
