@@ -5,7 +5,7 @@
 
 #include "sidecar/stack.h"
 
-extern const struct dmm_stack_ops dmm_stack_lwip_ops; /* Debian's liblwip: stacks/lwip/ */
+extern const struct dmm_stack_ops dmm_stack_lwip_ops;  /* Debian's liblwip: stacks/lwip/ */
 extern const struct dmm_stack_ops dmm_stack_tcpip_ops; /* ours: stacks/tcpip/, sidecar/tcpip/ */
 
 #endif
