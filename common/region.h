@@ -140,6 +140,8 @@ struct dmm_channel {
     _Atomic uint32_t replies_used; /* [A] acq/rel RMW: bit i: reply slot i is in use by a thread */
     _Atomic uint32_t stalled; /* [A+S] seq: 1: a producer waits for room on `stalled_waitset` */
     _Atomic uint32_t stalled_waitset; /* [A] rel/acq */
+    _Atomic uint32_t owner_pid;       /* [A] relaxed: of a forked child, whose parent asked for the
+                                       * channel before it knew; shown to people, trusted for nothing */
     _Alignas(DMM_CACHE_LINE) struct dmm_command commands[DMM_CHANNEL_COMMANDS];
     _Alignas(DMM_CACHE_LINE) struct dmm_reply replies[DMM_CHANNEL_REPLIES];
 };

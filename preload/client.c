@@ -407,6 +407,7 @@ static bool join(struct client_fork *state)
     bool joined = entry_protect(state->fds[0], &client->control) == 0;
     joined &= entry_protect(state->fds[1], &client->spare_doorbell) == 0;
     atomic_store_explicit(&client->have_spare, joined, memory_order_relaxed);
+    atomic_store_explicit(&client->channel->owner_pid, (uint32_t)getpid(), memory_order_relaxed);
     mark_alive_here();
     return joined;
 }

@@ -53,14 +53,30 @@ static const char *own_state(const struct dmm_sock *sock)
     return sock->state & DMM_SS_CONNECTING ? "SYN-SENT" : "UNCONN";
 }
 
+/* A forked child's pid is in its channel until its first request. */
+static uint32_t pid_of(const struct dmm_client *client, uint32_t process)
+{
+    if (client->processes[process].pid)
+        return client->processes[process].pid;
+    for (uint32_t i = 0; i < DMM_CLIENT_CHANNELS; i++)
+        if (client->channels[i].used && client->channels[i].process == process)
+            return atomic_load_explicit(&dmm_client_channel(client, i)->owner_pid,
+                                        memory_order_relaxed);
+    return 0;
+}
+
+static void show_process(const struct dmm_client *client, uint32_t process,
+                         struct dmm_process_row *row)
+{
+    row->pid = pid_of(client, process);
+    memcpy(row->comm, client->processes[process].comm, sizeof(row->comm));
+}
+
 static void fill_processes(const struct dmm_sock *sock, struct dmm_socket_row *row)
 {
     for (uint32_t p = 0; p < DMM_CLIENT_PROCESSES && row->n_processes < DMM_SHOWN_PROCESSES; p++) {
-        const struct dmm_process *process = &sock->client->processes[p];
-        if (!dmm_sock_held(sock, p))
-            continue;
-        row->processes[row->n_processes].pid = process->pid;
-        memcpy(row->processes[row->n_processes++].comm, process->comm, sizeof(process->comm));
+        if (dmm_sock_held(sock, p))
+            show_process(sock->client, p, &row->processes[row->n_processes++]);
     }
 }
 
@@ -144,10 +160,8 @@ static void walk_clients(void *arg)
         row->violation = client->violation[0] != 0;
         for (unsigned p = 0; p < DMM_CLIENT_PROCESSES && row->n_processes < DMM_SHOWN_PROCESSES;
              p++) {
-            if (!client->processes[p].used)
-                continue;
-            row->processes[row->n_processes].pid = client->processes[p].pid;
-            memcpy(row->processes[row->n_processes++].comm, client->processes[p].comm, 16);
+            if (client->processes[p].used)
+                show_process(client, p, &row->processes[row->n_processes++]);
         }
     }
 }
