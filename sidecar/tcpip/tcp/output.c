@@ -50,6 +50,8 @@ static unsigned output_list(struct tcp *tcp, unsigned i)
         struct tcb *t = list_entry(work.next, struct tcb, out);
 
         list_del(&t->out);
+        if (!list_empty(&work))
+            tcb_prefetch(list_entry(work.next, struct tcb, out));
         if (tcb_output(t) == -EAGAIN) {
             const unsigned full = list_of(t->flow.port);
 

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The timing wheel beside a plain list of deadlines. */
+#include "sidecar/tcpip/wheel.h"
+
+#include "tests/unit/cmocka.h"
+
+#include <stdlib.h>
+
+#define TICK   (1ULL << WHEEL_TICK_SHIFT)
+#define TIMERS 500
+
+struct entry {
+    struct wheel_timer timer;
+    uint64_t deadline; /* 0: not armed */
+    unsigned fired;
+};
+
+static struct entry entries[TIMERS];
+static uint64_t now;
+
+static void fire(struct tcpip *ip, struct wheel_timer *timer)
+{
+    struct entry *e = (struct entry *)timer;
+
+    UNUSED(ip);
+    assert_true(e->deadline != 0);
+    assert_true(now >= e->deadline);
+    assert_true(now < e->deadline + 2 * TICK || now - e->deadline < 1000 * TICK);
+    e->deadline = 0;
+    e->fired++;
+}
+
+static void fires_in_time(void **state)
+{
+    static const uint64_t spans[] = {1, TICK, 1000 * TICK, 1000000ULL * TICK, 1ULL << 45};
+    struct wheel w;
+    unsigned seed = 1;
+
+    UNUSED(state);
+    now = 123456789;
+    wheel_init(&w, now);
+    for (unsigned i = 0; i < TIMERS; i++)
+        entries[i] = (struct entry){.timer = {.fire = fire}};
+    for (unsigned turn = 0; turn < 200000; turn++) {
+        struct entry *e = &entries[(unsigned)rand_r(&seed) % TIMERS];
+
+        if (rand_r(&seed) % 4 == 0) {
+            wheel_disarm(&w, &e->timer);
+            e->deadline = 0;
+        } else {
+            const uint64_t span = spans[(unsigned)rand_r(&seed) % 5];
+
+            e->deadline = now + 1 + (uint64_t)rand_r(&seed) % span;
+            wheel_arm(&w, &e->timer, e->deadline);
+        }
+        const uint64_t next = wheel_next(&w);
+
+        for (unsigned i = 0; i < TIMERS && turn % 97 == 0; i++)
+            assert_true(entries[i].deadline == 0 || next <= entries[i].deadline + TICK);
+        /* go to the next moment, or a little on */
+        if (next != UINT64_MAX && next > now && rand_r(&seed) % 8 == 0)
+            now = next;
+        else
+            now += (uint64_t)rand_r(&seed) % (4 * TICK);
+        wheel_advance(&w, NULL, now);
+        for (unsigned i = 0; i < TIMERS && turn % 97 == 0; i++)
+            assert_true(entries[i].deadline == 0 || entries[i].deadline + TICK > now);
+    }
+}
+
+static struct wheel again;
+static unsigned rounds;
+
+static void fire_again(struct tcpip *ip, struct wheel_timer *timer)
+{
+    UNUSED(ip);
+    if (++rounds < 10)
+        wheel_arm(&again, timer, 0); /* due already: not in this same tick again */
+}
+
+static void arming_while_firing(void **state)
+{
+    struct wheel_timer t = {.fire = fire_again};
+
+    UNUSED(state);
+    wheel_init(&again, 0);
+    wheel_arm(&again, &t, 5);
+    for (uint64_t at = 0; at < 20; at++)
+        wheel_advance(&again, NULL, at * TICK);
+    assert_int_equal(rounds, 10);
+    assert_false(wheel_armed(&t));
+    assert_true(wheel_next(&again) == UINT64_MAX);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fires_in_time),
+        cmocka_unit_test(arming_while_firing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
