@@ -13,8 +13,10 @@ struct net_address *net_address_add(struct net_addresses *list, const struct net
 {
     if (list->n == NET_ADDRESSES || net_address_find(list, &address->addr))
         return NULL;
-    list->list[list->n] = *address;
-    return &list->list[list->n++];
+    struct net_address *a = &list->list[list->n++];
+    *a = *address;
+    a->broadcast = net_ip_broadcast(&a->addr, a->bits);
+    return a;
 }
 
 void net_address_remove(struct net_addresses *list, struct net_address *address)

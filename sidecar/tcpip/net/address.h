@@ -34,7 +34,8 @@ enum net_address_origin {
 
 struct net_address {
     struct ip_addr addr;
-    uint8_t bits; /* prefix length in this form of address */
+    struct ip_addr broadcast; /* of its subnet; none where there is no such */
+    uint8_t bits;             /* prefix length in this form of address */
     uint8_t state, origin;
     uint8_t left;      /* DAD solicitations or ARP announcements still to send */
     uint64_t deadline; /* when the next of them, or the end of DAD, is due; UINT64_MAX */

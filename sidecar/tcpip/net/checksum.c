@@ -73,11 +73,12 @@ uint64_t net_csum_add_iov(uint64_t sum, const struct iovec *iov, unsigned n, siz
 uint64_t net_csum_pseudo(const struct ip_addr *src, const struct ip_addr *dst, uint8_t protocol,
                          uint32_t l4_len)
 {
-    size_t skip = ip_addr_is_v4(src) ? 12 : 0;
-    uint32_t tail[2] = {htonl(l4_len), htonl(protocol)};
-    uint64_t sum = net_csum_add(0, src->b + skip, 16 - skip);
-    sum = net_csum_add(sum, dst->b + skip, 16 - skip);
-    return net_csum_add(sum, tail, sizeof(tail));
+    uint64_t sum = (uint64_t)src->w[3] + dst->w[3] + htonl(l4_len) + htonl(protocol);
+    if (ip_addr_is_v4(src))
+        return sum;
+    for (unsigned i = 0; i < 3; i++)
+        sum += (uint64_t)src->w[i] + dst->w[i];
+    return sum;
 }
 
 uint16_t net_csum(const void *data, size_t len)

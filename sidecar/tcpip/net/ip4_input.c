@@ -32,6 +32,8 @@ static bool destination_ok(const struct net *net, struct net_rx *rx)
 {
     const struct ip_addr *dst = &rx->p.dst;
     bool l2_group = rx->p.flags & (IP_PACKET_BROADCAST | IP_PACKET_MULTICAST);
+    if (!l2_group && net_address_port(net, dst, -1))
+        return true;
     if (ip_addr_is_multicast(dst)) {
         rx->p.flags |= IP_PACKET_MULTICAST;
         return group_member(net, rx);
@@ -40,10 +42,8 @@ static bool destination_ok(const struct net *net, struct net_rx *rx)
         rx->p.flags |= IP_PACKET_BROADCAST;
         return true;
     }
-    if (ip_addr_is_loopback(dst))
-        return rx->p.port == IP_PORT_LOOP;
     /* RFC 1122, 3.3.6: a unicast packet in a link-layer broadcast is dropped. */
-    return !l2_group && net_address_port(net, dst, -1);
+    return ip_addr_is_loopback(dst) && rx->p.port == IP_PORT_LOOP;
 }
 
 static void reassembled(struct net *net, struct net_rx *rx, const struct net_datagram *d)

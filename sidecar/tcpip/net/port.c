@@ -26,12 +26,11 @@ bool net_addr_local(const struct tcpip *ip, const struct ip_addr *addr)
 
 bool net_port_is_broadcast(const struct net_port *port, const struct ip_addr *addr)
 {
-    for (unsigned k = 0; k < port->addresses.n; k++) {
-        const struct net_address *a = &port->addresses.list[k];
-        struct ip_addr b = net_ip_broadcast(&a->addr, a->bits);
-        if (!net_ip_is_none(&b) && ip_addr_equal(&b, addr))
+    if (net_ip_is_none(addr))
+        return false;
+    for (unsigned k = 0; k < port->addresses.n; k++)
+        if (ip_addr_equal(&port->addresses.list[k].broadcast, addr))
             return true;
-    }
     return false;
 }
 
