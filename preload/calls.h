@@ -67,6 +67,6 @@ static inline void *dmm_call_real(enum dmm_call call)
     void *pointer = atomic_load_explicit(&dmm_call_pointers[call], memory_order_relaxed);
     return __builtin_expect(pointer != NULL, 1) ? pointer : dmm_call_resolve(call);
 }
-#define REAL(name) ((__typeof__(&(name)))dmm_call_real(DMM_CALL_##name))
+#define REAL(name) (*(__typeof__(&(name)))dmm_call_real(DMM_CALL_##name))
 
 #endif

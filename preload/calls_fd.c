@@ -133,8 +133,8 @@ static int set_flags(int fd, struct entry *entry, long flags)
         return -EINVAL; /* no SIGIO from a stack's socket */
     if (entry->phase == PHASE_UNDECIDED && entry->kernel && REAL(fcntl)(fd, F_SETFL, flags) < 0)
         return -errno;
-    socket_change_status(entry, flags & O_NONBLOCK ? STATUS_NONBLOCK : 0,
-                         flags & O_NONBLOCK ? 0 : STATUS_NONBLOCK);
+    socket_change_status(entry, (flags & O_NONBLOCK) ? STATUS_NONBLOCK : 0,
+                         (flags & O_NONBLOCK) ? 0 : STATUS_NONBLOCK);
     return 0;
 }
 

@@ -208,18 +208,18 @@ static void report_refusal(int error, const struct dmm_response *response)
 /* Under self.lock. */
 static struct client *attach(void)
 {
-    struct dmm_request request;
+    struct dmm_request message;
     struct dmm_response response = {.text = ""};
     int fds[DMM_PROTO_FDS] = {-1, -1, -1};
     struct client *before = client_latest();
 
     read_environment();
     pod_file(ATTACH_SOCKET, self.path, sizeof(self.path));
-    fill_request(&request, DMM_REQ_ATTACH);
+    fill_request(&message, DMM_REQ_ATTACH);
     if (before)
-        memcpy(request.token, before->token, sizeof(request.token));
+        memcpy(message.token, before->token, sizeof(message.token));
     int control = control_connect(self.path);
-    int r = control < 0 ? control : control_call(control, &request, &response, fds);
+    int r = control < 0 ? control : control_call(control, &message, &response, fds);
     struct client *client = r < 0 ? NULL : pool_take(&clients);
     if (r == 0) {
         r = client ? set_up(client, control, &response, fds) : -ENOBUFS;
@@ -316,6 +316,7 @@ void client_free_waitset(struct client *client, uint32_t waitset)
 
 /* ---- the end ---- */
 
+/* cppcheck-suppress constParameter ; entry_each() takes functions of one type */
 static void mark_dead(int fd, struct entry *entry, void *arg)
 {
     (void)fd;
@@ -356,14 +357,14 @@ void client_fork_prepare(struct client_fork *state, bool share)
     state->client = client;
     if (!share)
         return;
-    struct dmm_request request;
-    fill_request(&request, DMM_REQ_FORK);
-    int r = control_call(client->control, &request, &state->response, state->fds);
-    if (r < 0)
+    struct dmm_request message;
+    fill_request(&message, DMM_REQ_FORK);
+    int r = control_call(client->control, &message, &state->response, state->fds);
+    if (r < 0) {
         report(REPORT_FORK, "fork: the child gets no stack sockets: %s",
                state->response.text[0] ? state->response.text : strerror(-r));
-    if (r < 0)
         state->response.n_fds = 0;
+    }
 }
 
 static void fork_done(struct client_fork *state)

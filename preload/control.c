@@ -69,14 +69,11 @@ static int check_response(const struct dmm_response *response, ssize_t n, const 
 int control_call(int fd, const struct dmm_request *request, struct dmm_response *response,
                  int fds[DMM_PROTO_FDS])
 {
-    union {
-        char room[CMSG_SPACE(DMM_PROTO_FDS * sizeof(int))];
-        struct cmsghdr align;
-    } control;
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(DMM_PROTO_FDS * sizeof(int))];
     struct iovec iov = {.iov_base = response, .iov_len = sizeof(*response)};
     struct msghdr msg = {.msg_iov = &iov,
                          .msg_iovlen = 1,
-                         .msg_control = &control,
+                         .msg_control = control,
                          .msg_controllen = sizeof(control)};
     for (int i = 0; i < DMM_PROTO_FDS; i++)
         fds[i] = -1;

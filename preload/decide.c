@@ -394,7 +394,6 @@ static int bind_shared(int fd, struct entry *entry, struct client *client, uint3
     if (n == 0 && with_kernel) {
         /* No stack can: an ordinary kernel socket, bound already. */
         r = kernel_fd == fd ? 0 : replace_fd(fd, entry, kernel_fd);
-        kernel_fd = -1;
         entry->kernel = true;
         return r < 0 ? r : become_kernel(fd, entry);
     }

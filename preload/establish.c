@@ -87,7 +87,7 @@ static int await_connection(struct entry *entry)
             return r == -EAGAIN ? -EINPROGRESS : r;
     }
     uint32_t state = socket_state(sock);
-    int error = state & DMM_SS_DEAD ? socket_take_error(sock) : 0;
+    int error = (state & DMM_SS_DEAD) ? socket_take_error(sock) : 0;
     if (error || !(state & DMM_SS_CONNECTED))
         return error ? -error : -ECONNABORTED;
     socket_change_status(entry, STATUS_CONNECTED, 0);
@@ -225,7 +225,7 @@ static int make_accepted(struct entry *listener, const struct part *from, uint32
                         socket_word(from->sock, (enum socket_word)word));
     socket_set_word(sock, WORD_STATUS,
                     (socket_word(from->sock, WORD_STATUS) & ~(uint32_t)STATUS_NONBLOCK) |
-                        STATUS_CONNECTED | (flags & SOCK_NONBLOCK ? STATUS_NONBLOCK : 0));
+                        STATUS_CONNECTED | ((flags & SOCK_NONBLOCK) ? STATUS_NONBLOCK : 0));
     atomic_store_explicit(&entry->phase, PHASE_STACK, memory_order_release);
     int r = entry_install(fd, entry);
     entry_put(entry);
@@ -242,8 +242,8 @@ static int accept_part(struct entry *entry, const struct part *part, struct sock
         if (!(state & DMM_SS_LISTENING) ||
             (atomic_load_explicit(&part->sock->app_flags, memory_order_relaxed) & DMM_AF_SHUT_RD))
             return -EINVAL;
-        int error = state & DMM_SS_DEAD ? socket_take_error(part->sock) : 0;
-        return error ? -error : state & DMM_SS_DEAD ? -EINVAL : -EAGAIN;
+        int error = (state & DMM_SS_DEAD) ? socket_take_error(part->sock) : 0;
+        return error ? -error : (state & DMM_SS_DEAD) ? -EINVAL : -EAGAIN;
     }
     int fd = client_placeholder(client, flags & SOCK_CLOEXEC);
     if (fd < 0)

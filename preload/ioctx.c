@@ -182,7 +182,7 @@ ssize_t io_receive_end(struct dmm_socket *sock, uint32_t state)
     if ((state & (DMM_SS_EOF | DMM_SS_DEAD)) ||
         (atomic_load_explicit(&sock->app_flags, memory_order_acquire) & DMM_AF_SHUT_RD))
         return 0;
-    return state & (DMM_SS_CONNECTED | DMM_SS_CONNECTING) ? -EAGAIN : -ENOTCONN;
+    return (state & (DMM_SS_CONNECTED | DMM_SS_CONNECTING)) ? -EAGAIN : -ENOTCONN;
 }
 
 int io_send_end(struct dmm_socket *sock, uint32_t state)
@@ -195,7 +195,7 @@ int io_send_end(struct dmm_socket *sock, uint32_t state)
         return -EPIPE;
     if (state & DMM_SS_CONNECTED)
         return 0;
-    return state & DMM_SS_CONNECTING ? -EAGAIN : -EPIPE;
+    return (state & DMM_SS_CONNECTING) ? -EAGAIN : -EPIPE;
 }
 
 /* ---- iovecs ---- */

@@ -46,7 +46,7 @@ static int recall(struct entry *entry, const struct dmm_addr *peer)
 static ssize_t receive_from(int fd, struct entry *entry, uint32_t which, struct msghdr *msg,
                             int flags)
 {
-    struct sockaddr_storage sender;
+    struct sockaddr_storage sender = {.ss_family = AF_UNSPEC};
     struct dmm_addr peer;
     void *name = msg->msg_name;
     socklen_t room = msg->msg_namelen;

@@ -61,7 +61,7 @@ uint32_t pool_index(struct pool *pool, const void *object)
     if (!base || at < base || at >= base + pool->size * pool->limit)
         return UINT32_MAX;
     size_t offset = (size_t)(at - base);
-    return offset % pool->size ? UINT32_MAX : (uint32_t)(offset / pool->size);
+    return offset % pool->size == 0 ? (uint32_t)(offset / pool->size) : UINT32_MAX;
 }
 
 void *pool_at(struct pool *pool, uint32_t index)

@@ -12,13 +12,14 @@ struct replacing {
     int error;
 };
 
+/* cppcheck-suppress constParameter ; entry_each() takes functions of one type */
 static void replace_one(int fd, struct entry *entry, void *arg)
 {
     struct replacing *work = arg;
     if (entry != work->entry || work->error)
         return;
     int flags = REAL(fcntl)(fd, F_GETFD);
-    if (flags < 0 || REAL(dup3)(work->by, fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
+    if (flags < 0 || REAL(dup3)(work->by, fd, (flags & FD_CLOEXEC) ? O_CLOEXEC : 0) < 0)
         work->error = -errno;
 }
 

@@ -69,7 +69,9 @@ static size_t receive_target(struct dmm_socket *sock, size_t want, int flags)
     if (flags & MSG_WAITALL)
         return want;
     uint32_t lowat = socket_word(sock, WORD_RCVLOWAT);
-    return lowat > 1 && lowat < want ? lowat : lowat > 1 ? want : 1;
+    if (lowat <= 1)
+        return 1;
+    return lowat < want ? lowat : want;
 }
 
 ssize_t stream_receive(struct entry *entry, const struct iovec *iov, size_t n, int flags)
@@ -88,8 +90,8 @@ ssize_t stream_receive(struct entry *entry, const struct iovec *iov, size_t n, i
     uint64_t deadline = 0;
     for (;;) {
         uint32_t state = socket_state(sock);
-        size_t len = take(entry, iov, n, flags & MSG_PEEK ? 0 : done, want - done, flags);
-        done = flags & MSG_PEEK ? len : done + len;
+        size_t len = take(entry, iov, n, (flags & MSG_PEEK) ? 0 : done, want - done, flags);
+        done = (flags & MSG_PEEK) ? len : done + len;
         if (done >= target)
             return (ssize_t)done;
         ssize_t end = io_receive_end(sock, state);

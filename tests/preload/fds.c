@@ -9,7 +9,7 @@ static void duplicates(void)
     say_case("dup");
     int copy = dup(client);
     say_nonblock(copy, 1);
-    SAY(fcntl(client, F_GETFL) & O_NONBLOCK ? 1 : 0);
+    SAY((fcntl(client, F_GETFL) & O_NONBLOCK) != 0);
     SAY(read(client, buf, 1));
     SAY(fcntl(client, F_GETFL) & O_ACCMODE);
     close(client);
@@ -84,7 +84,7 @@ static void controls(void)
     SAY(read(server, buf, 16));
     on = 0;
     SAY(ioctl(server, FIONBIO, &on));
-    SAY(fcntl(server, F_GETFL) & O_NONBLOCK ? 1 : 0);
+    SAY((fcntl(server, F_GETFL) & O_NONBLOCK) != 0);
     SAY(fcntl(server, F_SETFD, FD_CLOEXEC));
     SAY(fcntl(server, F_GETFD));
     SAY(ioctl(server, FIOCLEX));

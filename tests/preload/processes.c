@@ -72,7 +72,7 @@ static void inherited(void)
     say_bytes("answer", buf, recv(client, buf, 5, MSG_WAITALL));
     waitpid(pid, &status, 0);
     SAY(status);
-    SAY(fcntl(server, F_GETFL) & O_NONBLOCK ? 1 : 0);
+    SAY((fcntl(server, F_GETFL) & O_NONBLOCK) != 0);
     SAY(write(server, "parent", 6));
     say_bytes("still open", buf, recv(client, buf, 6, MSG_WAITALL));
     pid = vfork();
@@ -101,6 +101,7 @@ struct pool {
     int epfd, listener;
     int handled;
     int stop;
+    int handed; /* connections that went from one thread to another */
 };
 
 static void *worker(void *arg)
@@ -111,6 +112,7 @@ static void *worker(void *arg)
         struct epoll_event e;
         if (epoll_wait(pool->epfd, &e, 1, 100) != 1)
             continue;
+        __atomic_fetch_add(&pool->handed, 1, __ATOMIC_ACQ_REL); /* for the thread sanitizer */
         if (e.data.fd == pool->listener) {
             int fd;
             while ((fd = accept4(pool->listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
@@ -132,6 +134,7 @@ static void *worker(void *arg)
         }
         struct epoll_event again = {.events = EPOLLIN | EPOLLET | EPOLLONESHOT,
                                     .data.fd = e.data.fd};
+        __atomic_fetch_add(&pool->handed, 1, __ATOMIC_ACQ_REL);
         epoll_ctl(pool->epfd, EPOLL_CTL_MOD, e.data.fd, &again);
     }
     return NULL;
@@ -179,7 +182,7 @@ static void one_set(void)
         sum += (long)good;
     }
     SAY(sum);
-    pool.stop = 1;
+    __atomic_store_n(&pool.stop, 1, __ATOMIC_RELAXED);
     for (int i = 0; i < 4; i++)
         pthread_join(workers[i], NULL);
     close(pool.listener);

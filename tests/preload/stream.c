@@ -195,7 +195,7 @@ static void connecting(void)
 
     say_case("connect, non-blocking");
     fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    SAY(fcntl(fd, F_GETFL) & O_NONBLOCK ? 1 : 0);
+    SAY((fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
     SAY(connect(fd, (struct sockaddr *)&at, sizeof(at)));
     say_settle();
     say_events("poll", (uint32_t)say_await(fd, POLLOUT));
@@ -234,7 +234,7 @@ static void accepting(void)
     connect(client, (struct sockaddr *)&at, sizeof(at));
     say_events("listener", (uint32_t)say_await(listener, POLLIN | POLLOUT));
     int server = accept4(listener, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    SAY(fcntl(server, F_GETFL) & O_NONBLOCK ? 1 : 0);
+    SAY((fcntl(server, F_GETFL) & O_NONBLOCK) != 0);
     SAY(fcntl(server, F_GETFD));
     SAY(len);
     SAY(peer.sin_family);
