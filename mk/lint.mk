@@ -25,7 +25,7 @@ lint-c:
 lint-sh:
 	$(Q)test -z "$(LINT_SH)" || shellcheck -x -P SCRIPTDIR -e SC2034 $(LINT_SH)
 
-$(BUILD)/obj/%.tidy: %.c $(HEADERS) .clang-tidy
+$(BUILD)/obj/%.tidy: %.c $(HEADERS) .clang-tidy tests/.clang-tidy
 	@mkdir -p $(@D)
 	@echo "  TIDY $<"
 	$(Q)clang-tidy --quiet $< -- -std=c11 -D_GNU_SOURCE -I. $(EXTRA) >$@.log 2>/dev/null || \
