@@ -33,14 +33,15 @@ void pool_destroy(struct pool *pool)
     pool->free = NULL;
 }
 
-static int grow(struct pool *pool)
+/* Nothing is added when out of memory. */
+static void grow(struct pool *pool)
 {
     const size_t bytes = CACHE_LINE + (size_t)pool->size * pool->per_chunk;
     const size_t whole = (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
     struct pool_chunk *chunk = aligned_alloc(CACHE_LINE, whole);
 
     if (chunk == NULL)
-        return -1;
+        return;
     chunk->next = pool->chunks;
     pool->chunks = chunk;
     for (uint32_t i = pool->per_chunk; i > 0; i--) {
@@ -51,18 +52,19 @@ static int grow(struct pool *pool)
         pool->free = object;
     }
     pool->made += pool->per_chunk;
-    return 0;
 }
 
 void *pool_get(struct pool *pool)
 {
     if (pool->used >= pool->limit)
         return NULL;
-    if (pool->free == NULL && grow(pool) < 0)
-        return NULL;
+    if (pool->free == NULL)
+        grow(pool);
 
     struct pool_object *object = pool->free;
 
+    if (object == NULL)
+        return NULL;
     pool->free = object->next;
     pool->used++;
     return object;

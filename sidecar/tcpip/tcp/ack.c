@@ -161,9 +161,10 @@ static void newreno_detect(struct tcb *t, bool advanced, bool duplicate)
         t->dup_acks++;
     if (advanced && t->recovery != RECOVERY_FAST)
         t->dup_acks = 0;
-    if (t->recovery == RECOVERY_FAST && advanced && seq_lt(t->snd_una, t->recover))
-        sb_mark_head_lost(&t->sb, pool, t->cc.mss);
-    else if (t->recovery == RECOVERY_OPEN && t->dup_acks == DUP_THRESH)
+
+    const bool partial = t->recovery == RECOVERY_FAST && advanced && seq_lt(t->snd_una, t->recover);
+
+    if (partial || (t->recovery == RECOVERY_OPEN && t->dup_acks == DUP_THRESH))
         sb_mark_head_lost(&t->sb, pool, t->cc.mss);
 }
 

@@ -3,6 +3,8 @@
 
 #include "sidecar/tcpip/tcp/wire.h"
 
+#include <stddef.h>
+
 enum {
     KIND_END = 0,
     KIND_NOP = 1,
@@ -92,8 +94,8 @@ static unsigned build_sack(uint8_t *p, const struct tcp_options *o, unsigned use
     p[2] = KIND_SACK;
     p[3] = (uint8_t)(2 + n * LEN_SACK_BLOCK);
     for (unsigned i = 0; i < n; i++) {
-        put32(p + 4 + i * LEN_SACK_BLOCK, o->sack[i].start);
-        put32(p + 8 + i * LEN_SACK_BLOCK, o->sack[i].end);
+        put32(p + 4 + (size_t)i * LEN_SACK_BLOCK, o->sack[i].start);
+        put32(p + 8 + (size_t)i * LEN_SACK_BLOCK, o->sack[i].end);
     }
     return 4 + n * LEN_SACK_BLOCK;
 }

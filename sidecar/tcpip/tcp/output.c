@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-#define TURN_BYTES   (512U * 1024) /* of one connection before the others have their turn */
+#define TURN_BYTES   524288U /* of one connection before the others have their turn */
 #define L3_LEN_MAX   65535U
 #define PACE_QUANTUM (1 * MS_NS)
 
@@ -144,10 +144,11 @@ static uint32_t pacing_room(struct tcb *t)
     }
 
     const uint64_t quantum = rate / (SEC_NS / PACE_QUANTUM);
+    const uint32_t least = 2U * t->mss;
 
-    return quantum < 2U * t->mss  ? 2U * t->mss
-           : quantum < TURN_BYTES ? (uint32_t)quantum
-                                  : TURN_BYTES;
+    if (quantum < least)
+        return least;
+    return quantum < TURN_BYTES ? (uint32_t)quantum : TURN_BYTES;
 }
 
 static void pacing_sent(struct tcb *t, uint32_t bytes)
@@ -178,8 +179,8 @@ static int retransmit(struct tcb *t, struct tx_range *r)
 
     if (rc == -EAGAIN)
         return rc;
-    if (t->retrans_ts == 0)
-        t->retrans_ts = tcb_ts_now(t) | (tcb_ts_now(t) == 0);
+    if (t->retrans_ts == 0) /* 0 stands for none; a millisecond more does no harm */
+        t->retrans_ts = tcb_ts_now(t) != 0 ? tcb_ts_now(t) : 1;
     t->undo_bytes += bytes;
     sb_retransmitted(&t->sb, r, ip->now);
     prr_sent(&t->prr, bytes);

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 struct header_buffer {
+    /* cppcheck-suppress unusedStructMember ; net_output() writes in front of tcp[] */
     uint8_t headroom[NET_HEADROOM];
     uint8_t tcp[TCP_HEADER_MAX];
 } __attribute__((aligned(8)));
@@ -67,11 +68,11 @@ static void fill_options(struct tcb *t, struct tcp_options *o)
 static void fill_syn_options(struct tcb *t, struct tcp_options *o)
 {
     const bool v4 = ip_addr_is_v4(&t->ep.remote);
-    const uint32_t mss = t->flow.mtu - (v4 ? 20U : 40U) - TCP_HEADER_LEN;
+    uint32_t mss = t->flow.mtu - (v4 ? 20U : 40U) - TCP_HEADER_LEN;
 
+    if (t->user_mss != 0 && t->user_mss < mss)
+        mss = t->user_mss;
     o->mss = (uint16_t)(mss < UINT16_MAX ? mss : UINT16_MAX); /* RFC 9293, 3.7.1 */
-    if (t->user_mss != 0 && t->user_mss < o->mss)
-        o->mss = t->user_mss;
     o->n_sack = 0;
     o->wscale = t->flags & TCB_WSCALE ? t->rcv_wscale : TCP_NO_WSCALE;
     o->sack_permitted = (t->flags & TCB_SACK) != 0;

@@ -259,7 +259,8 @@ static inline struct tcb *tcb_of_endpoint(struct tcp_endpoint *ep)
     return list_entry(ep, struct tcb, ep);
 }
 
-/* With many connections each is cold when its turn comes: ask for its lines before they are used. */
+/* With many connections each is cold when its turn comes: ask for its lines before they are used.
+ */
 static inline void tcb_prefetch(const struct tcb *t)
 {
     for (size_t i = 0; i < offsetof(struct tcb, user_timeout_ms); i += 64)

@@ -172,7 +172,7 @@ static uint32_t take_over(struct tcpip *ip, const struct ip_addr *local, uint16_
     iss_above = tw->snd_nxt + TCP_WINDOW_MAX + 2;
     ip->count.tcp_time_wait_reused++;
     time_wait_free(ip, tw);
-    return iss_above | (iss_above == 0);
+    return iss_above;
 }
 
 static int socket_connect(struct tcpip_socket *s, const struct ip_addr *peer, uint16_t port)

@@ -173,8 +173,10 @@ static void dctcp_cuts_by_the_fraction(void **state)
     cc_init(&cc, &cc_dctcp, 1000, 100000);
     cc.ssthresh = 100000;
     for (unsigned i = 0; i < 100 * 100; i++) {
+        seq += 1000;
+
         const struct cc_ack ack = {.acked = 1000,
-                                   .snd_una = seq += 1000,
+                                   .snd_una = seq,
                                    .snd_nxt = seq + 100000,
                                    .ce_acked = i % 10 == 0 ? 1000 : 0};
 
@@ -221,7 +223,7 @@ static void cookie_is_checked(void **state)
     assert_int_equal(syncookie_check(&key, 78, 5, cookie, now), 0);
     assert_int_equal(syncookie_check(&key, 77, 6, cookie, now), 0);
     /* not again when the five bits of the counter come round */
-    assert_int_equal(syncookie_check(&key, 77, 5, cookie, now + 32 * 64 * SEC), 0);
+    assert_int_equal(syncookie_check(&key, 77, 5, cookie, now + 32 * (64 * SEC)), 0);
     assert_int_equal(syncookie_check(&key, 77, 5, syncookie_make(&key, 77, 5, 1459, now), now),
                      1440);
     for (uint32_t tsval = 0xffffff80U; tsval != 0x80; tsval++) {

@@ -19,7 +19,7 @@
 
 static uint8_t pattern(uint64_t at, unsigned side)
 {
-    return (uint8_t)(at * 13 + at / 251 + side * 101);
+    return (uint8_t)(at * 13 + at / 251 + (uint64_t)side * 101);
 }
 
 struct app {
@@ -85,9 +85,9 @@ static unsigned per_10000(struct link *link, unsigned most)
 static void choose_quality(struct link *link, struct link_quality *q)
 {
     *q = (struct link_quality){
-        .delay_ns = link_random(link, 4) == 0 ? link_random(link, 200) * MS
+        .delay_ns = link_random(link, 4) == 0 ? (uint64_t)link_random(link, 200) * MS
                                               : link_random(link, 2000) * 1000ULL,
-        .jitter_ns = link_random(link, 2) * link_random(link, 1000) * 1000ULL,
+        .jitter_ns = (uint64_t)link_random(link, 2) * link_random(link, 1000) * 1000,
         .loss = per_10000(link, 1000),
         .duplicate = per_10000(link, 500),
         .reorder = per_10000(link, 2000),
