@@ -25,6 +25,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+/* The names are libc's, and the table is made of names.
+ * NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp,bugprone-macro-parentheses)
+ */
 ssize_t __read_chk(int fd, void *buf, size_t len, size_t room);
 ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags);
 ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags, struct sockaddr *from,
@@ -68,5 +71,7 @@ static inline void *dmm_call_real(enum dmm_call call)
     return __builtin_expect(pointer != NULL, 1) ? pointer : dmm_call_resolve(call);
 }
 #define REAL(name) (*(__typeof__(&(name)))dmm_call_real(DMM_CALL_##name))
+
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp,bugprone-macro-parentheses) */
 
 #endif

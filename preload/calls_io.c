@@ -27,6 +27,7 @@ ssize_t read(int fd, void *buf, size_t len)
     return r == MESSAGE_NATIVE ? REAL(read)(fd, buf, len) : result(r);
 }
 
+/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): libc's name */
 ssize_t __read_chk(int fd, void *buf, size_t len, size_t room)
 {
     check_room(len, room);
@@ -43,6 +44,7 @@ ssize_t recv(int fd, void *buf, size_t len, int flags)
     return r == MESSAGE_NATIVE ? REAL(recv)(fd, buf, len, flags) : result(r);
 }
 
+/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): libc's name */
 ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags)
 {
     check_room(len, room);
@@ -81,6 +83,7 @@ ssize_t recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from
     return r == MESSAGE_NATIVE ? REAL(recvfrom)(fd, buf, len, flags, from, fromlen) : result(r);
 }
 
+/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): libc's name */
 ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags, struct sockaddr *from,
                        socklen_t *fromlen)
 {

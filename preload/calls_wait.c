@@ -26,6 +26,7 @@ int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const si
     return (int)result(poll_await(fds, n, poll_deadline(timeout), mask));
 }
 
+/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): libc's name */
 int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t room)
 {
     if (room / sizeof(*fds) < n)
@@ -33,6 +34,7 @@ int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t room)
     return poll(fds, n, timeout);
 }
 
+/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): libc's name */
 int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask,
                 size_t room)
 {

@@ -53,7 +53,7 @@ static void read_environment(void)
         self.on_failure = strcmp(word, "kernel") == 0 ? ON_FAILURE_KERNEL : ON_FAILURE_FAIL;
     if (!dir || !*dir || strlen(dir) >= sizeof(self.pod_dir))
         dir = POD_DIR_DEFAULT;
-    strcpy(self.pod_dir, dir);
+    snprintf(self.pod_dir, sizeof(self.pod_dir), "%s", dir);
 }
 
 const char *client_pod_dir(void)

@@ -298,7 +298,7 @@ static int bind_stacks(int fd, struct entry *entry, struct client *client, uint3
         if (!(set & 1u << i))
             continue;
         uint16_t family = bind_family(fd, entry, client, i, local);
-        struct dmm_addr want = *local, bound;
+        struct dmm_addr want = *local, bound = want;
         if (family == 0)
             continue;
         if (family == AF_INET && want.family == AF_INET6) {

@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOCK_LOOK_AGAIN_NS (50 * 1000 * 1000)
+#define LOCK_LOOK_AGAIN_NS 50000000L
 
 void lock_wait(lock_word *word, uint32_t owner)
 {

@@ -61,9 +61,7 @@ static int set_timeout(struct dmm_socket *sock, enum socket_word word, const voi
         return -EDOM;
     /* A negative time is "at once"; a very long one is none (socket(7): zero means none). */
     uint32_t ms = 1;
-    if (tv.tv_sec == 0 && tv.tv_usec == 0)
-        ms = 0;
-    else if (tv.tv_sec >= INT_MAX / 1000)
+    if ((tv.tv_sec == 0 && tv.tv_usec == 0) || tv.tv_sec >= INT_MAX / 1000)
         ms = 0;
     else if (tv.tv_sec >= 0)
         ms = (uint32_t)tv.tv_sec * 1000 + (uint32_t)(tv.tv_usec + 999) / 1000;
@@ -130,7 +128,8 @@ static int set_by_stack(struct client *client, const struct part *part, int leve
                                   .opt = {.level = level, .name = name, .len = len}};
     if (len > DMM_OPT_INLINE)
         return -ENOPROTOOPT;
-    memcpy(command.opt.value, value, len);
+    if (len)
+        memcpy(command.opt.value, value, len);
     return command_call(client, &command, NULL);
 }
 
@@ -150,7 +149,7 @@ static int set_on_part(struct client *client, const struct part *part, int level
     if (own)
         return set_own(own, part->sock, value, len);
     int r = set_by_stack(client, part, level, name, value, len);
-    if (r == 0 && buffer_word(level, name, &word)) {
+    if (r == 0 && len >= sizeof(int) && buffer_word(level, name, &word)) {
         int number;
         memcpy(&number, value, sizeof(number));
         socket_set_word(part->sock, word, buffer_size(number));
@@ -258,7 +257,7 @@ static int get_own(const struct own_option *own, struct dmm_socket *sock, void *
     uint32_t word = socket_word(sock, (enum socket_word)own->where);
     switch (own->kind) {
     case OWN_TIMEOUT: {
-        struct timeval tv = {.tv_sec = word / 1000, .tv_usec = word % 1000 * 1000};
+        struct timeval tv = {.tv_sec = word / 1000, .tv_usec = (suseconds_t)(word % 1000) * 1000};
         return give(value, len, &tv, sizeof(tv));
     }
     case OWN_LINGER: {

@@ -13,8 +13,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define ON_STACK       64 /* fds whose copy fits on the stack */
-#define NO_DOORBELL_MS 10 /* between looks where no waitset is to be had */
+#define ON_STACK       64        /* fds whose copy fits on the stack */
+#define NO_DOORBELL_NS 10000000u /* between looks where no waitset is to be had */
 #define POLL_ALWAYS    (POLLERR | POLLHUP)
 /* All that poll(2) tells of a socket. */
 #define POLL_KNOWN (POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLRDNORM | POLLWRNORM | POLL_ALWAYS)
@@ -141,7 +141,7 @@ static int sleep_once(struct polling *p, uint64_t deadline, const sigset_t *mask
     struct waiter *waiter = p->client ? waiter_get(p->client) : NULL;
     if (!waiter) {
         /* Without a doorbell, but with sockets that may have news: look again in a while. */
-        uint64_t soon = p->client ? waiter_now() + NO_DOORBELL_MS * 1000000u : deadline;
+        uint64_t soon = p->client ? waiter_now() + NO_DOORBELL_NS : deadline;
         int back = recover_fd();
         int r = ask_kernel(p, back, soon < deadline ? soon : deadline, mask);
         if (back >= 0 && p->copy[p->n].revents)

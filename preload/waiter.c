@@ -15,7 +15,7 @@
 #define SPIN_MAX        256
 #define SPIN_STEP       16
 #define SHORT_SLEEP_NS  30000 /* a sleep shorter than this would have been better spun */
-#define NESTED_SLEEP_MS 1
+#define NESTED_SLEEP_NS 1000000L
 #define ALL_NEWS        (DMM_EV_IN | DMM_EV_OUT | DMM_EV_ERR | DMM_EV_HUP | DMM_EV_RDHUP)
 
 static _Thread_local struct waiter own
@@ -326,7 +326,7 @@ static int sleep_once(struct waiter *waiter, waiter_test *test, void *arg, uint6
     int r = 0;
     take_ready(waiter, false);
     if (!waiter_arm(waiter)) {
-        const struct timespec nap = {.tv_nsec = NESTED_SLEEP_MS * 1000000};
+        const struct timespec nap = {.tv_nsec = NESTED_SLEEP_NS};
         waiter_disarm(waiter);
         *kernel = kernel_fd >= 0;
         if (deadline && waiter_now() >= deadline)

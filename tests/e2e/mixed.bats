@@ -85,7 +85,7 @@ import socket; s = socket.create_connection(('$ip', 8000)); s.send(b'GET /by-pyt
 @test "UDP on the stack and TCP on the kernel, by rule, in one process" {
     pod up back
     pod up client --stack "$STACK" "dmm.fd.io/mapping={\"version\":1,\"default\":\"kernel\",\"rules\":[{\"stack\":\"$STACK\",\"protocol\":\"udp\"}]}"
-    pod_bg --plain back socat UDP4-RECVFROM:7777,fork 'SYSTEM:echo $SOCAT_PEERADDR'
+    pod_bg --plain back socat UDP4-RECVFROM:7777,fork 'SYSTEM:head -c 1 >/dev/null; echo $SOCAT_PEERADDR'
     local ip
     ip=$(pod ip back)
     sleep 0.5

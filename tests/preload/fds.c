@@ -187,7 +187,7 @@ static void files(void)
 
 static void datagrams(void)
 {
-    struct sockaddr_in a_at, b_at, from;
+    struct sockaddr_in a_at, b_at, from = {.sin_port = 0};
     socklen_t len = sizeof(from);
     char buf[64];
     int a = say_datagram(&a_at), b = say_datagram(&b_at);

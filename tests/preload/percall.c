@@ -100,7 +100,7 @@ static void connections(int rounds)
 int main(int argc, char **argv)
 {
     say_begin(argc, argv);
-    int rounds = argc > 2 ? atoi(argv[2]) : 2000;
+    int rounds = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 2000;
     foreign(rounds * 100);
     receive_and_send(rounds);
     foreign(rounds * 100);

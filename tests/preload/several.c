@@ -73,7 +73,7 @@ static void streams(int nonblock)
             SAY(epoll_wait(epfd, &e, 1, 3000));
             printf("%llu\n", (unsigned long long)e.data.u64);
         }
-        struct sockaddr_in from;
+        struct sockaddr_in from = {.sin_port = 0};
         socklen_t len = sizeof(from);
         fds[i] = accept(listener, (struct sockaddr *)&from, &len);
         printf("accepted from %s\n",
@@ -101,7 +101,7 @@ static void datagrams(void)
     say_case("wildcard datagram socket");
     int fd = wildcard(SOCK_DGRAM, &port);
     for (int i = 0; i < 4; i++) {
-        struct sockaddr_in from, at = {.sin_family = AF_INET, .sin_port = port};
+        struct sockaddr_in from = {.sin_port = 0}, at = {.sin_family = AF_INET, .sin_port = port};
         socklen_t len = sizeof(from);
         at.sin_addr = i % 2 ? loopback.sin_addr : say_address.sin_addr;
         int client = socket(AF_INET, SOCK_DGRAM, 0);
@@ -126,7 +126,7 @@ static void bound_then_connected(void)
     int listener = say_listener(&at);
     int fd = wildcard(SOCK_STREAM, &port);
     SAY(connect(fd, (struct sockaddr *)&at, sizeof(at)));
-    struct sockaddr_in peer;
+    struct sockaddr_in peer = {.sin_port = 0};
     socklen_t len = sizeof(peer);
     int server = accept(listener, (struct sockaddr *)&peer, &len);
     printf("from the bound port: %d\n", peer.sin_port == port);

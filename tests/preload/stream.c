@@ -161,7 +161,7 @@ static void connecting(void)
     SAY(shutdown(fd, SHUT_RDWR));
     SAY(accept(fd, NULL, NULL));
     socklen_t len = sizeof(at);
-    struct sockaddr_in peer;
+    struct sockaddr_in peer = {.sin_port = 0};
     SAY(getpeername(fd, (struct sockaddr *)&peer, &len));
     SAY(connect(fd, (struct sockaddr *)&at, sizeof(at)));
     SAY(connect(fd, (struct sockaddr *)&at, sizeof(at)));
@@ -224,14 +224,14 @@ static void connecting(void)
 
 static void accepting(void)
 {
-    struct sockaddr_in at, peer;
+    struct sockaddr_in at, peer = {.sin_port = 0};
     socklen_t len = sizeof(peer);
     say_case("accept");
     int listener = say_listener(&at);
     say_nonblock(listener, 1);
     SAY(accept(listener, NULL, NULL));
     int client = socket(AF_INET, SOCK_STREAM, 0);
-    connect(client, (struct sockaddr *)&at, sizeof(at));
+    SAY(connect(client, (struct sockaddr *)&at, sizeof(at)));
     say_events("listener", (uint32_t)say_await(listener, POLLIN | POLLOUT));
     int server = accept4(listener, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     SAY((fcntl(server, F_GETFL) & O_NONBLOCK) != 0);
