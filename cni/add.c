@@ -127,6 +127,7 @@ static int prepare(struct add *add, struct dmm_cni_error *error)
         return -1;
     if (dmm_pod_identify(&add->pod, add->env, conf->pod_root, error))
         return -1;
+    add->job.pod_id = add->pod.id;
     return dmm_pod_compose(&add->content, &add->pod, add->env, conf, &add->annotations, error);
 }
 
@@ -219,6 +220,7 @@ static int make_link(struct add *add, struct dmm_cni_error *error)
     add->made.interfaces = json_array();
     if (!add->made.interfaces)
         return dmm_cni_fail(error, DMM_CNI_E_IO, "result: out of memory");
+    add->job.hold = add->record.fd;
     if (ops->apply(&add->job, add->record.plan, &add->made, &err))
         return dmm_cni_fail_from(error, DMM_CNI_E_LINK, &err);
     return 0;

@@ -33,7 +33,7 @@ static int remove_link(const struct dmm_record *record, const char *state_root, 
 {
     int fd __attribute__((cleanup(dmm_close))) = open_same_netns(record);
     const struct dmm_link_grave grave = {
-        .ifname = record->port, .netns_fd = fd, .lock_dir = state_root};
+        .ifname = record->port, .netns_fd = fd, .lock_dir = state_root, .hold = record->fd};
     const struct dmm_link_ops *ops = dmm_link_find(record->link);
     if (!ops)
         return dmm_err_set(err, EINVAL, "record: link: \"%s\" is no kind of link", record->link);
@@ -148,6 +148,8 @@ int dmm_attach_job(struct dmm_link_job *job, const struct dmm_cni_env *env,
         .netns = env->netns,
         .netns_fd = netns_fd,
         .lock_dir = conf->state_root,
+        .pod_root = conf->pod_root,
+        .hold = -1,
     };
     return choose_mac(job, env, conf, error);
 }

@@ -26,7 +26,7 @@ static void unlink_by_name(const struct dmm_cni_env *env, const struct dmm_netco
     struct dmm_link_job job;
     struct dmm_err err = {0};
     const struct dmm_link_grave grave = {
-        .ifname = env->ifname, .netns_fd = -1, .lock_dir = conf->state_root};
+        .ifname = env->ifname, .netns_fd = -1, .lock_dir = conf->state_root, .hold = -1};
     if (!conf->link.ops->by_name || dmm_attach_job(&job, env, conf, -1, error))
         return;
     json_t *plan = json_object();

@@ -82,6 +82,18 @@ int dmm_exec_wait(struct dmm_exec *child, int *status, char **output, size_t *le
     return 0;
 }
 
+int dmm_exec_find(char *path, size_t size, const char *name, const char *dirs)
+{
+    for (const char *dir = dirs; *dir;) {
+        size_t len = strcspn(dir, ":");
+        int n = snprintf(path, size, "%.*s/%s", (int)len, dir, name);
+        if (len && n > 0 && (size_t)n < size && access(path, X_OK) == 0)
+            return 0;
+        dir += len + (dir[len] == ':');
+    }
+    return -ENOENT;
+}
+
 static int overridden(const char *entry, const char *const settings[])
 {
     for (; *settings; settings++) {

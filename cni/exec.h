@@ -29,6 +29,9 @@ int dmm_exec_start(struct dmm_exec *child, const char *path, char *const argv[],
 int dmm_exec_wait(struct dmm_exec *child, int *status, char **output, size_t *len,
                   struct dmm_err *err);
 
+/* The first "DIR/name" on a colon-separated list that is executable. Returns 0 or -ENOENT. */
+int dmm_exec_find(char *path, size_t size, const char *name, const char *dirs);
+
 /* `environ` with the given "NAME=value" settings (NULL-terminated) in place of those of their
  * names. malloc'ed, only the array is owned. NULL when out of memory. */
 char **dmm_exec_environ(const char *const settings[]);

@@ -13,13 +13,8 @@ enum { N_SETTINGS = 6 };
 int dmm_ipam_find(char *path, size_t size, const char *type, const char *cni_path,
                   struct dmm_cni_error *error)
 {
-    for (const char *dir = cni_path; *dir;) {
-        size_t len = strcspn(dir, ":");
-        int n = snprintf(path, size, "%.*s/%s", (int)len, dir, type);
-        if (len && n > 0 && (size_t)n < size && access(path, X_OK) == 0)
-            return 0;
-        dir += len + (dir[len] == ':');
-    }
+    if (!dmm_exec_find(path, size, type, cni_path))
+        return 0;
     return dmm_cni_fail(error, DMM_CNI_E_IPAM, "ipam.type: no program \"%s\" in CNI_PATH \"%s\"",
                         type, cni_path);
 }

@@ -42,7 +42,10 @@ struct dmm_link_job {
     const char *netns; /* path, for the result */
     int netns_fd;
     const char *lock_dir; /* for locks that attachments of this node share */
-    uint8_t mac[6];       /* the pod's end: asked for, or generated and stable */
+    const char *pod_root; /* the pod's directory is <pod_root>/pods/<pod_id> */
+    const char *pod_id;
+    int hold;       /* the record's lock, for programs that are run (cni/exec.h) */
+    uint8_t mac[6]; /* the pod's end: asked for, or generated and stable */
 };
 
 /* One attachment that goes. */
@@ -50,6 +53,7 @@ struct dmm_link_grave {
     const char *ifname;
     int netns_fd; /* -1: gone, or another one by now */
     const char *lock_dir;
+    int hold;
 };
 
 /* What apply() made, for the port file and the result. */

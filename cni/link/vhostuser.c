@@ -13,6 +13,7 @@
  */
 #include "cni/file.h"
 #include "cni/link/link.h"
+#include "cni/link/ovs.h"
 #include "cni/result.h"
 
 #include <errno.h>
@@ -33,6 +34,8 @@ struct vhostuser_conf {
     int role;
     bool packed;
     int64_t mtu;
+    const char *ovs; /* a bridge; NULL: a direct pair */
+    int64_t vlan;
 };
 
 #define AT(field) offsetof(struct vhostuser_conf, field)
@@ -42,6 +45,8 @@ static const struct dmm_key keys[] = {
     {"socket", DMM_KEY_TEXT, AT(socket), 0, SOCKET_MAX, NULL},
     {"role", DMM_KEY_WORD, AT(role), 0, 0, roles},
     {"packed", DMM_KEY_BOOL, AT(packed), 0, 0, NULL},
+    {"ovs", DMM_KEY_TEXT, AT(ovs), 0, IFNAMSIZ - 1, NULL},
+    {"vlan", DMM_KEY_NUMBER, AT(vlan), 1, 4094, NULL},
     {"mtu", DMM_KEY_NUMBER, AT(mtu), 68, 65535, NULL},
     {NULL, DMM_KEY_ANY, 0, 0, 0, NULL},
 };
@@ -52,21 +57,54 @@ static void defaults(void *conf)
         (struct vhostuser_conf){.role = -1, .packed = true, .mtu = 1500};
 }
 
-static int validate(const void *conf, struct dmm_err *err)
+static int validate_socket(const char *path, struct dmm_err *err)
 {
-    const struct vhostuser_conf *vhostuser = conf;
-    const char *path = vhostuser->socket;
-    if (!path)
-        return dmm_err_set(err, EINVAL, "link.socket: missing");
     if (*path != '/' || strstr(path, "/../") || path[strlen(path) - 1] == '/')
         return dmm_err_set(err, EINVAL, "link.socket: \"%s\" is not an absolute path", path);
     /* What separates device arguments can't be in one. */
     if (strpbrk(path, ",=[]\"' "))
         return dmm_err_set(err, EINVAL, "link.socket: \"%s\" holds one of , = [ ] \" ' or a blank",
                            path);
+    return 0;
+}
+
+static int validate(const void *conf, struct dmm_err *err)
+{
+    const struct vhostuser_conf *vhostuser = conf;
+    int rc = vhostuser->socket ? validate_socket(vhostuser->socket, err) : 0;
+    if (rc)
+        return rc;
+    if (vhostuser->ovs && vhostuser->role == ROLE_CLIENT)
+        return dmm_err_set(err, EINVAL, "link.role: with ovs, the pod is the server");
+    if (vhostuser->ovs)
+        return 0;
+    if (vhostuser->vlan)
+        return dmm_err_set(err, EINVAL, "link.vlan: needs ovs: a direct pair has none");
+    if (!vhostuser->socket)
+        return dmm_err_set(err, EINVAL, "link.socket: missing");
     if (vhostuser->role < 0)
         return dmm_err_set(err, EINVAL, "link.role: missing: \"server\" or \"client\"");
     return 0;
+}
+
+/* The configured one, or one in the pod's directory. */
+static int choose_socket(char path[SOCKET_MAX + 1], const struct dmm_link_job *job,
+                         struct dmm_err *err)
+{
+    const struct vhostuser_conf *vhostuser = job->conf;
+    int n = vhostuser->socket ? snprintf(path, SOCKET_MAX + 1, "%s", vhostuser->socket)
+                              : snprintf(path, SOCKET_MAX + 1, "%s/pods/%s/%s.sock", job->pod_root,
+                                         job->pod_id, job->ifname);
+    if (n < 0 || n > SOCKET_MAX)
+        return dmm_err_set(err, ENAMETOOLONG,
+                           "link.socket: in the pod directory it has %d bytes, more than %d", n,
+                           SOCKET_MAX);
+    return validate_socket(path, err);
+}
+
+static int role_of(const struct vhostuser_conf *vhostuser)
+{
+    return vhostuser->ovs ? ROLE_SERVER : vhostuser->role;
 }
 
 /* The part of a directory's path that is there already, by its length. */
@@ -89,58 +127,85 @@ static int plan(const struct dmm_link_job *job, json_t *into, struct dmm_err *er
 {
     const struct vhostuser_conf *vhostuser = job->conf;
     char dir[SOCKET_MAX + 1];
-    directory_of(dir, vhostuser->socket);
-    json_int_t kept = (json_int_t)existing_part(dir);
-    if (json_object_set_new(into, "socket", json_string(vhostuser->socket)) ||
-        json_object_set_new(into, "role", json_string(roles[vhostuser->role])) ||
+    char path[SOCKET_MAX + 1];
+    char port[IFNAMSIZ];
+    int rc = choose_socket(path, job, err);
+    if (rc)
+        return rc;
+    directory_of(dir, path);
+    dmm_link_host_name(port, job);
+    /* In the pod's directory, that is what goes; it is not ours alone to remove what is above. */
+    json_int_t kept = vhostuser->socket ? (json_int_t)existing_part(dir)
+                                        : (json_int_t)(strlen(job->pod_root) + strlen("/pods"));
+    if (json_object_set_new(into, "socket", json_string(path)) ||
+        json_object_set_new(into, "role", json_string(roles[role_of(vhostuser)])) ||
         json_object_set_new(into, "kept", json_integer(kept)))
         return dmm_err_set(err, EINVAL, "link.socket: not UTF-8");
+    if (vhostuser->ovs && (json_object_set_new(into, "ovs", json_string(vhostuser->ovs)) ||
+                           json_object_set_new(into, "port", json_string(port))))
+        return dmm_err_set(err, EINVAL, "link.ovs: not UTF-8");
     return 0;
 }
 
 static void format_devargs(char *devargs, size_t size, const struct vhostuser_conf *vhostuser,
-                           const uint8_t mac[6])
+                           const char *socket, const uint8_t mac[6])
 {
     char text[DMM_MAC_STRLEN];
-    if (vhostuser->role == ROLE_SERVER)
+    if (role_of(vhostuser) == ROLE_SERVER)
         snprintf(devargs, size,
                  "net_virtio_user0,path=%s,queues=1,queue_size=1024,mac=%s,mrg_rxbuf=1%s,server=1",
-                 vhostuser->socket, dmm_mac_format(mac, text),
+                 socket, dmm_mac_format(mac, text),
                  vhostuser->packed ? ",packed_vq=1,in_order=1" : "");
     else
-        snprintf(devargs, size, "net_vhost0,iface=%s,queues=1,tso=1,client=1", vhostuser->socket);
+        snprintf(devargs, size, "net_vhost0,iface=%s,queues=1,tso=1,client=1", socket);
+}
+
+static int report(const struct dmm_link_job *job, const char *socket, struct dmm_link_made *made,
+                  struct dmm_err *err)
+{
+    const struct vhostuser_conf *vhostuser = job->conf;
+    struct dmm_port_config *port = &made->port;
+    char text[DMM_MAC_STRLEN];
+    port->kind = DMM_PORT_ETHDEV;
+    memcpy(port->mac, job->mac, 6);
+    port->mtu = (unsigned)vhostuser->mtu;
+    format_devargs(port->devargs, sizeof(port->devargs), vhostuser, socket, job->mac);
+    made->pod_interface = 0;
+    made->device_info =
+        json_pack("{s:s, s:s, s:{s:s, s:s}}", "type", "vhost-user", "version", "1.1.0",
+                  "vhost-user", "mode", roles[role_of(vhostuser)], "path", socket);
+    if (json_array_append_new(made->interfaces,
+                              dmm_result_interface(job->ifname, dmm_mac_format(job->mac, text),
+                                                   job->netns, port->mtu, socket)))
+        return dmm_err_set(err, ENOMEM, "result: out of memory");
+    return 0;
 }
 
 static int apply(const struct dmm_link_job *job, const json_t *plan_json,
                  struct dmm_link_made *made, struct dmm_err *err)
 {
-    (void)plan_json;
     const struct vhostuser_conf *vhostuser = job->conf;
-    struct dmm_port_config *port = &made->port;
     char dir[SOCKET_MAX + 1];
-    char text[DMM_MAC_STRLEN];
-    directory_of(dir, vhostuser->socket);
-    int rc = vhostuser->role == ROLE_SERVER && *dir ? dmm_dir_make(dir, err) : 0;
-    if (rc)
-        return rc;
-    port->kind = DMM_PORT_ETHDEV;
-    memcpy(port->mac, job->mac, 6);
-    port->mtu = (unsigned)vhostuser->mtu;
-    format_devargs(port->devargs, sizeof(port->devargs), vhostuser, job->mac);
-    made->pod_interface = 0;
-    made->device_info =
-        json_pack("{s:s, s:s, s:{s:s, s:s}}", "type", "vhost-user", "version", "1.1.0",
-                  "vhost-user", "mode", roles[vhostuser->role], "path", vhostuser->socket);
-    if (json_array_append_new(made->interfaces,
-                              dmm_result_interface(job->ifname, dmm_mac_format(job->mac, text),
-                                                   job->netns, port->mtu, vhostuser->socket)))
-        return dmm_err_set(err, ENOMEM, "result: out of memory");
-    return 0;
+    const char *socket = dmm_link_plan_text(plan_json, "socket", err);
+    if (!socket)
+        return -EINVAL;
+    directory_of(dir, socket);
+    int rc = role_of(vhostuser) == ROLE_SERVER && *dir ? dmm_dir_make(dir, err) : 0;
+    if (!rc && vhostuser->ovs) {
+        const struct dmm_ovs_port port = {
+            .bridge = vhostuser->ovs,
+            .name = dmm_link_plan_text(plan_json, "port", err),
+            .socket = socket,
+            .vlan = vhostuser->vlan,
+            .mtu = vhostuser->mtu,
+        };
+        rc = port.name ? dmm_ovs_add(&port, job->hold, err) : -EINVAL;
+    }
+    return rc ? rc : report(job, socket, made, err);
 }
 
 static int check(const struct dmm_link_job *job, const json_t *plan_json, struct dmm_err *err)
 {
-    (void)job;
     struct stat st;
     char dir[SOCKET_MAX + 1];
     const char *socket = dmm_link_plan_text(plan_json, "socket", err);
@@ -150,21 +215,31 @@ static int check(const struct dmm_link_job *job, const json_t *plan_json, struct
     const char *role = dmm_link_plan_text(plan_json, "role", err);
     if (role && !strcmp(role, roles[ROLE_SERVER]) && *dir && stat(dir, &st))
         return dmm_err_set(err, errno, "the socket's directory %s: %s", dir, strerror(errno));
-    return 0;
+    const char *bridge = json_string_value(json_object_get(plan_json, "ovs"));
+    const char *port = bridge ? dmm_link_plan_text(plan_json, "port", err) : NULL;
+    if (!bridge)
+        return 0;
+    return port ? dmm_ovs_check(bridge, port, job->hold, err) : -EINVAL;
 }
 
 /* The socket, and those directories above it that were not there before, if they are empty. */
 static int undo(const struct dmm_link_grave *grave, const json_t *plan_json, struct dmm_err *err)
 {
-    (void)grave;
     struct stat st;
     char dir[SOCKET_MAX + 1];
+    const char *bridge = json_string_value(json_object_get(plan_json, "ovs"));
+    const char *port = bridge ? dmm_link_plan_text(plan_json, "port", err) : NULL;
     const char *socket = dmm_link_plan_text(plan_json, "socket", err);
     const char *role = dmm_link_plan_text(plan_json, "role", err);
     if (!socket || !role || strlen(socket) > (size_t)SOCKET_MAX || *socket != '/')
         return dmm_err_set(err, EINVAL, "record: plan.socket: not a socket's path");
     if (strcmp(role, roles[ROLE_SERVER]) != 0)
         return 0;
+    if (bridge) {
+        int rc = port ? dmm_ovs_del(port, grave->hold, err) : -EINVAL;
+        if (rc)
+            return rc;
+    }
     if (!lstat(socket, &st) && S_ISSOCK(st.st_mode) && unlink(socket) && errno != ENOENT)
         return dmm_err_set(err, errno, "remove %s: %s", socket, strerror(errno));
     json_int_t kept = json_integer_value(json_object_get(plan_json, "kept"));
@@ -177,12 +252,11 @@ static int undo(const struct dmm_link_grave *grave, const json_t *plan_json, str
     return 0;
 }
 
-/* The other pod's end need not be there: nothing is asked of the node. */
+/* The other pod's end need not be there; a switch has to be. */
 static int status(const void *conf, struct dmm_err *err)
 {
-    (void)conf;
-    (void)err;
-    return 0;
+    const struct vhostuser_conf *vhostuser = conf;
+    return vhostuser->ovs ? dmm_ovs_status(vhostuser->ovs, err) : 0;
 }
 
 const struct dmm_link_ops dmm_link_vhostuser = {

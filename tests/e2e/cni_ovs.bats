@@ -1,0 +1,111 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Ports on a real Open vSwitch with DPDK, with a database and a switch of our own.
+
+# shellcheck disable=SC2154 # stderr is bats' own
+bats_require_minimum_version 1.5.0
+load cni_lib
+
+SWITCH=/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk
+PAGES=600 # of 2 MB
+
+setup_file() {
+    [ -x $SWITCH ] || skip "no Open vSwitch with DPDK (openvswitch-switch-dpdk)"
+    export OVS=$BATS_FILE_TMPDIR
+    export OVS_RUNDIR=$OVS OVS_DBDIR=$OVS OVS_LOGDIR=$OVS OVS_SYSCONFDIR=$OVS OVS_PAGES_BEFORE
+    OVS_PAGES_BEFORE=$(cat /proc/sys/vm/nr_hugepages)
+    [ "$OVS_PAGES_BEFORE" -ge $PAGES ] || echo $PAGES >/proc/sys/vm/nr_hugepages
+    [ "$(cat /proc/sys/vm/nr_hugepages)" -ge $PAGES ] || skip "no $PAGES hugepages to be had"
+    ovsdb-tool create "$OVS/conf.db" /usr/share/openvswitch/vswitch.ovsschema
+    ovsdb-server "$OVS/conf.db" --remote="punix:$OVS/db.sock" --pidfile --detach --log-file 3>&- >/dev/null 2>&1
+    vsctl --no-wait init
+    vsctl --no-wait set Open_vSwitch . other_config:dpdk-init=true other_config:dpdk-lcore-mask=0x1 \
+        other_config:pmd-cpu-mask=0x2 other_config:pmd-maxsleep=500 other_config:dpdk-socket-mem=1024 \
+        'other_config:dpdk-extra="--no-pci --no-telemetry --iova-mode=va"'
+    timeout 60 $SWITCH "unix:$OVS/db.sock" --pidfile --detach --log-file 3>&- >/dev/null 2>&1
+    vsctl add-br cnio-sw -- set Bridge cnio-sw datapath_type=netdev
+}
+
+teardown_file() {
+    local name
+    for name in ovs-vswitchd-dpdk ovs-vswitchd ovsdb-server; do
+        [ ! -e "$OVS/$name.pid" ] || kill -9 "$(cat "$OVS/$name.pid")" || true
+    done
+    ip link del cnio-sw 2>/dev/null || true
+    [ -z "${OVS_PAGES_BEFORE:-}" ] || echo "$OVS_PAGES_BEFORE" >/proc/sys/vm/nr_hugepages
+}
+
+setup() { cni_setup cnio-p; }
+teardown() { cni_teardown; }
+
+vsctl() { timeout 20 ovs-vsctl --timeout=10 "$@"; }
+ports() { vsctl list-ports cnio-sw | xargs; }
+link='.link = {type: "vhostuser", ovs: "cnio-sw", mtu: 1400}'
+
+@test "ovs: a port is made with VLAN and MTU, checked, and removed" {
+    pod_ns a
+    result=$(conf "$link" '.link.vlan = 10' '.cniVersion = "1.1.0"' | dmm ADD a)
+    port=$(ports)
+    [[ "$port" = dmm??????????? ]]
+    socket=$DIR/run/pods/uid-a/net1.sock
+    [ "$(vsctl get Interface "$port" type)" = dpdkvhostuserclient ]
+    [ "$(vsctl get Interface "$port" options:vhost-server-path)" = "\"$socket\"" ]
+    [ "$(vsctl get Interface "$port" mtu_request)" = 1400 ]
+    [ "$(vsctl get Port "$port" tag)" = 10 ]
+    jq -e --arg s "$socket" '.interfaces[0].socketPath == $s' <<<"$result"
+    jq -e --arg s "$socket" '.devargs | test("^net_virtio_user0,path=" + $s + ",.*,server=1$")' "$DIR/run/pods/uid-a/ports/net1.json"
+    conf "$link" '.link.vlan = 10' '.cniVersion = "1.1.0"' | jq --argjson r "$result" '.prevResult = $r' >"$DIR/check"
+    dmm CHECK a <"$DIR/check"
+    vsctl del-port "$port"
+    run dmm CHECK a <"$DIR/check"
+    [ "$status" -eq 1 ]
+    conf "$link" | dmm DEL a
+    conf "$link" | dmm DEL a
+    [ ! -e "$DIR/run/pods/uid-a" ]
+    [ -z "$(ports)" ]
+}
+
+@test "ovs: refusals leave nothing behind; DEL works though the bridge is gone" {
+    pod_ns a
+    empty=$(picture)
+    run --separate-stderr dmm ADD a <<<"$(conf '.link = {type: "vhostuser", ovs: "cnio-none"}')"
+    refused 101 "ovs-vsctl add-port cnio-none"
+    run dmm ADD a <<<"$(conf "$link" '.link.role = "client"')"
+    refused 7 "link.role"
+    run dmm ADD a <<<"$(conf '.link = {type: "vhostuser", vlan: 3, socket: "/x", role: "server"}')"
+    refused 7 "link.vlan: needs ovs"
+    run dmm ADD a <<<"$(conf "$link" '.link.vlan = 4095')"
+    refused 7 "link.vlan"
+    [ "$(picture)" = "$empty" ]
+    [ -z "$(ports)" ]
+    vsctl add-br cnio-two -- set Bridge cnio-two datapath_type=netdev
+    conf '.link = {type: "vhostuser", ovs: "cnio-two"}' | dmm ADD a >/dev/null
+    vsctl del-br cnio-two
+    conf | dmm DEL a
+    [ "$(picture)" = "$empty" ]
+}
+
+@test "ovs: ADD killed while it talks to the switch" {
+    pod_ns a
+    empty=$(picture)
+    conf "$link" >"$DIR/conf"
+    for call in clone3 wait4; do
+        for n in 1 2 3; do
+            run env CNI_COMMAND=ADD CNI_CONTAINERID=cnio-p-a CNI_NETNS=/run/netns/cnio-p-a CNI_IFNAME=net1 \
+                CNI_ARGS="IgnoreUnknown=1;K8S_POD_UID=uid-a" strace -qq -o /dev/null -e "inject=$call:signal=KILL:when=$n" "$DMM" <"$DIR/conf"
+            dmm DEL a <"$DIR/conf"
+            [ -z "$(ports)" ]
+            [ "$(picture)" = "$empty" ]
+        done
+    done
+}
+
+@test "ovs: STATUS" {
+    verb() { env CNI_COMMAND=STATUS "$DMM"; }
+    conf "$link" '.cniVersion = "1.1.0"' | verb
+    run --separate-stderr verb <<<"$(conf '.link = {type: "vhostuser", ovs: "cnio-none"}' '.cniVersion = "1.1.0"')"
+    refused 50 "link.ovs: bridge cnio-none"
+    PATH=/nonexistent run -127 ovs-vsctl
+    run env PATH=/nonexistent CNI_COMMAND=STATUS "$DMM" <<<"$(conf "$link" '.cniVersion = "1.1.0"')"
+    refused 50 "ovs-vsctl: not on PATH"
+}
