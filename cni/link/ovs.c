@@ -46,10 +46,12 @@ static int vsctl(const char *const arguments[], int hold, char **said, struct dm
         *said = output;
     else
         free(output);
+    if (!status)
+        return 0;
     /* Its reason is on stderr, which is ours. */
-    return status ? dmm_err_set(err, EIO, "ovs-vsctl %s %s: ended with status %d", arguments[0],
-                                arguments[1], status)
-                  : 0;
+    dmm_err_set(err, EIO, "ovs-vsctl %s %s: ended with status %d", arguments[0], arguments[1],
+                status);
+    return -EIO;
 }
 
 /* The switch tells what it has against an interface in the column `error`. */
