@@ -14,7 +14,7 @@ setup_file() {
 }
 teardown_file() { lab_teardown; }
 teardown() {
-    [ -z "${SERVER_PID:-}" ] || kill "$SERVER_PID" 2>/dev/null || true
+    [ -z "${SERVER_PID:-}" ] || end_bg "$SERVER_PID"
 }
 
 serve() { # CMD...

@@ -61,6 +61,18 @@ pod_bg() { # [--plain] NAME CMD...
     LAST_PID=$!
 }
 
+# Ends a process of pod_bg and waits until it is gone, so that its ports are free again.
+end_bg() { # PID
+    local i
+    kill "$1" 2>/dev/null || return 0
+    for ((i = 0; i < 50; i++)); do
+        kill -0 "$1" 2>/dev/null || break
+        sleep 0.1
+    done
+    kill -9 "$1" 2>/dev/null || true
+    wait "$1" 2>/dev/null || true
+}
+
 # Runs CMD until it succeeds, at most SECONDS.
 within() { # SECONDS CMD...
     local end=$((SECONDS + $1))

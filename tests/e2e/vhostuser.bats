@@ -33,7 +33,7 @@ teardown_file() { lab_teardown; }
     within 5 has_sockets server '.state == "LISTEN" and (.local | endswith(":5201"))' 1
     timeout 30 "$TOP/examples/pod" exec vhu-client iperf3 -c "$IP" -t 2
     timeout 30 "$TOP/examples/pod" exec vhu-client iperf3 -c "$IP" -t 2 -R
-    kill "$server"
+    end_bg "$server"
 }
 
 @test "a restarted client end is taken back" {
