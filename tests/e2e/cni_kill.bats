@@ -20,7 +20,6 @@ link_filter() {
     case $1 in
     veth) echo . ;;
     vhostuser) echo '.link = {type: "vhostuser", role: "server", socket: "'"$DIR"'/pair/s.sock"}' ;;
-    tap) echo '.link = {type: "tap"}' ;;
     esac
 }
 
