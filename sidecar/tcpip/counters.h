@@ -131,8 +131,7 @@
     C(tcp_persist_probes)                                                                          \
     C(tcp_keepalive_probes)                                                                        \
     C(tcp_timeouts)                                                                                \
-    C(tcp_pmtu_black_holes)                                                                        \
-    C(tcp_rx_merged)
+    C(tcp_pmtu_black_holes)
 
 #define TCPIP_COUNTER_FIELD(name) uint64_t name;
 struct tcpip_counters {

@@ -3,8 +3,9 @@
  * pool: objects of one size from chunks that are kept for reuse.
  *
  * Invariants: at most `limit` objects are out; a free object is on the free list, so get and put
- * are O(1); malloc is called only when the free list is empty, for a whole chunk. Chunks go back
- * when the pool is destroyed. Objects come uninitialised. One thread.
+ * are O(1); memory is asked for only when the free list is empty, for a whole chunk, each twice as
+ * large as the one before up to a huge page. Chunks go back when the pool is destroyed. Objects
+ * come uninitialised. One thread.
  */
 #ifndef DMM_SIDECAR_TCPIP_POOL_H
 #define DMM_SIDECAR_TCPIP_POOL_H
@@ -19,7 +20,7 @@ struct pool {
     struct pool_object *free;
     struct pool_chunk *chunks;
     uint32_t size;      /* of an object, at least a pointer's */
-    uint32_t per_chunk; /* objects */
+    uint32_t per_chunk; /* objects of the next chunk */
     uint32_t limit;     /* objects */
     uint32_t used;      /* objects out */
     uint32_t made;      /* objects in all chunks */

@@ -18,13 +18,14 @@
 #include <string.h>
 #include <time.h>
 
-#define SLOTS     512
-#define SLOT_SIZE (66 * 1024)
-#define BATCH     64
-#define REQUEST   64
-#define RING      (1U << 20)
-#define SERVERS   64 /* listening ports: room for 4-tuples */
-#define SEC       1000000000ULL
+#define SLOTS       512
+#define SLOT_SIZE   (66 * 1024)
+#define BATCH       64
+#define REQUEST     64
+#define RING        (1U << 20)
+#define MAX_CLIENTS 100000
+#define SERVERS     64 /* listening ports: room for 4-tuples */
+#define SEC         1000000000ULL
 
 struct dmm_sock {
     struct end *end;
@@ -59,7 +60,7 @@ static struct {
     struct end end[2];
     uint64_t now;
     uint64_t responses, bytes, opens;
-    enum { RR, BULK, OPEN } mode;
+    enum { CONNECT, RR, BULK, OPEN } mode;
 } bench;
 
 static uint8_t payload[RING], sink[RING];
@@ -315,6 +316,9 @@ static void read_all(struct dmm_sock *sock)
 
 static void client_connect(unsigned i);
 
+static struct dmm_sock *clients[MAX_CLIENTS];
+static unsigned n_clients;
+
 static void serve(struct dmm_sock *sock)
 {
     if (sock->rx_len > 0) {
@@ -332,6 +336,10 @@ static void serve(struct dmm_sock *sock)
 
 static void use(struct dmm_sock *sock)
 {
+    if (bench.mode == CONNECT) {
+        clients[n_clients++] = sock;
+        return;
+    }
     if (bench.mode == OPEN) {
         static unsigned next;
 
@@ -491,21 +499,27 @@ static void stop(void)
     /* sockets of the program itself are left to its end: a bench is short */
 }
 
-/* `connections` of them; of those, `active` have a request out at a time. */
+/* All `connections` have a request out at all times. */
 static void request_response(unsigned connections, uint64_t seconds)
 {
     uint64_t began;
 
     start();
-    bench.mode = RR;
+    bench.mode = CONNECT;
+    n_clients = 0;
     for (unsigned i = 0; i < connections; i++) {
         client_connect(i);
-        if (i % 64 == 63)
-            run_for(0);
-        bench.now = clock_ns();
-        turn(&bench.end[0]);
-        turn(&bench.end[1]);
+        while (n_clients + 64 < i) {
+            bench.now = clock_ns();
+            turn(&bench.end[0]);
+            turn(&bench.end[1]);
+        }
     }
+    while (n_clients < connections)
+        run_for(1000000);
+    bench.mode = RR;
+    for (unsigned i = 0; i < connections; i++)
+        send_bytes(clients[i], REQUEST);
     run_for(SEC / 2);
     bench.responses = 0;
     began = cpu_ns();

@@ -41,8 +41,11 @@ static void advance(struct tcb *t, uint32_t ack, struct sb_delivery *d)
     t->probes = 0;
     t->soft_error = 0;
     t->stalled_at = t->snd_una != t->snd_nxt ? t->s.ip->now : 0;
-    tcb_timer_clear(t, TIMER_RETRANSMIT); /* set anew by tcb_rearm(): RFC 6298, 5.3 */
-    net_flow_confirm(t->s.ip, &t->flow);
+    tcb_timer_clear(t, TIMER_RETRANSMIT);           /* set anew by tcb_rearm(): RFC 6298, 5.3 */
+    if (t->s.ip->now - t->confirmed_at >= SEC_NS) { /* REACHABLE lasts 15 s and more */
+        t->confirmed_at = t->s.ip->now;
+        net_flow_confirm(t->s.ip, &t->flow);
+    }
 }
 
 /* RFC 2883, 4: the first block, if it is old data, or inside the second. */

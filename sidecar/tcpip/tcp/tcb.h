@@ -170,6 +170,7 @@ struct tcb {
     uint64_t max_pacing;   /* bytes a second; UINT64_MAX none */
     uint64_t idle_since;   /* last transmission of data */
     uint64_t last_receive; /* for keepalive */
+    uint64_t confirmed_at; /* net_flow_confirm() was called */
 
     struct list_node out;       /* output or blocked list */
     struct list_node half;      /* in the listener's half_open */
