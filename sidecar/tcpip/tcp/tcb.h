@@ -102,7 +102,6 @@ enum {
     TCB_CWND_LIMITED = 1 << 21,
     TCB_PINGPONG = 1 << 22, /* the application answers: ACKs wait for its data */
     TCB_DSACK = 1 << 23,    /* dsack is to be reported */
-    TCB_RTO_RECOVERED = 1 << 24,
     /* options */
     TCB_NODELAY = 1 << 25,
     TCB_CORK = 1 << 26,
@@ -194,9 +193,8 @@ struct tcb {
     uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans;
     uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
     uint32_t total_retrans;
-    uint32_t dsack_dups, delivered_ce;
-    uint32_t delivered_bytes_rtt;
-    uint64_t last_ack_received, busy_since;
+    uint32_t dsack_dups;
+    uint64_t last_ack_received;
 };
 _Static_assert(sizeof(struct tcb) <= 1024, "a connection costs at most 1 KB");
 
