@@ -21,7 +21,8 @@ struct dmm_worker;
 struct dmm_instance_port {
     struct dmm_port *port;
     char name[IFNAMSIZ];
-    bool blocked; /* transmit() said -EAGAIN: port_writable() is owed */
+    bool blocked;   /* transmit() said -EAGAIN: port_writable() is owed */
+    bool unflushed; /* flush() kept frames back: it wants to be called again soon */
 };
 
 struct dmm_instance {

@@ -35,7 +35,7 @@ static unsigned receive(struct dmm_instance *instance)
     unsigned total = 0;
     for (unsigned i = 0; i < instance->n_ports; i++) {
         struct dmm_instance_port *slot = &instance->ports[i];
-        if (slot->blocked) {
+        if (slot->blocked && !slot->unflushed) {
             slot->blocked = false;
             instance->ops->port_writable(instance->stack, i);
         }
@@ -52,8 +52,10 @@ static unsigned receive(struct dmm_instance *instance)
 
 static void flush_ports(struct dmm_instance *instance)
 {
-    for (unsigned i = 0; i < instance->n_ports; i++)
-        instance->ports[i].port->ops->flush(instance->ports[i].port);
+    for (unsigned i = 0; i < instance->n_ports; i++) {
+        struct dmm_instance_port *slot = &instance->ports[i];
+        slot->unflushed = !slot->port->ops->flush(slot->port);
+    }
 }
 
 /* Clients that failed a check since the last safe point. */

@@ -10,7 +10,6 @@
 #include <sys/epoll.h>
 
 #define POLLED_PORT_NS UINT64_C(250000) /* a port without an fd is looked at this often */
-#define BLOCKED_NS     UINT64_C(500000) /* a port that was full */
 #define MAX_EVENTS     32
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -30,8 +29,8 @@ static uint64_t next_deadline(struct dmm_worker *worker)
         at = earlier(at, instance->ops->next_deadline(instance->stack));
         for (unsigned p = 0; p < instance->n_ports; p++) {
             ports = true;
-            if (instance->ports[p].blocked)
-                at = earlier(at, worker->now + BLOCKED_NS);
+            if (instance->ports[p].blocked || instance->ports[p].unflushed)
+                at = earlier(at, worker->now + DMM_PORT_RETRY_NS);
             if (instance->ports[p].port->ops->wait_fd(instance->ports[p].port) < 0)
                 at = earlier(at, worker->now + POLLED_PORT_NS);
         }
