@@ -56,7 +56,7 @@ shim() {
 # The thread sanitizer's runtime is in the programs of tests/preload: the shim may come before it.
 own_shim() {
     if [ "${SAN:-}" = thread ]; then
-        DMM_PRELOAD_FIRST="" TSAN_OPTIONS="$(sed 's/suppressions=[^:]*//' <<<"$TSAN_OPTIONS")" shim "$@"
+        DMM_PRELOAD_FIRST="" TSAN_OPTIONS="$TSAN_OPTIONS:suppressions=" shim "$@"
     else
         shim "$@"
     fi
