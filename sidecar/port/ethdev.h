@@ -100,6 +100,10 @@ bool ethdev_dev_link(const struct ethdev_port *p);
 void ethdev_dev_watch(struct ethdev_port *p);
 void ethdev_dev_unwatch(struct ethdev_port *p);
 
+/* ethdev_stop.c: stops the device; when it returns, no thread of DPDK's is at work on a virtio_user
+ * device or will be. Not on DPDK's interrupt thread, which it waits for. */
+void ethdev_dev_stop(struct ethdev_port *p);
+
 /* ethdev_keeper.c */
 int ethdev_keeper_start(struct ethdev_port *p, struct dmm_err *err);
 void ethdev_keeper_stop(struct ethdev_port *p);

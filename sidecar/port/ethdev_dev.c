@@ -9,6 +9,7 @@
 #include <rte_eth_vhost.h>
 #include <rte_ethdev.h>
 #include <rte_vhost.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -95,8 +96,11 @@ static void remove_device(uint16_t id)
 
 void ethdev_dev_close(struct ethdev_port *p)
 {
-    (void)rte_eth_dev_callback_unregister(p->dev.id, RTE_ETH_EVENT_INTR_LSC, link_event, p);
-    (void)rte_eth_dev_stop(p->dev.id);
+    ethdev_dev_stop(p);
+    /* EAGAIN: it runs just now, on a thread of the driver's. */
+    while (rte_eth_dev_callback_unregister(p->dev.id, RTE_ETH_EVENT_INTR_LSC, link_event, p) ==
+           -EAGAIN)
+        sched_yield();
     remove_device(p->dev.id);
 }
 
