@@ -286,8 +286,8 @@ for i in range(7): s.sendto(b"x" * 100, ("10.77.0.1", 9))'
 }
 
 # One end pings, the other is killed and started again; each in turn starts first.
-survives() { # PINGER VICTIM PINGER_DEVARGS VICTIM_DEVARGS
-    "$1_end" "$3" role=ping size=60000 proto=tcp seconds=60
+survives() { # PINGER VICTIM PINGER_DEVARGS VICTIM_DEVARGS [PINGER_ARG]
+    "$1_end" "$3" role=ping size=60000 proto=tcp seconds=60 ${5:+"$5"}
     local pinger=$LAST_PID seen
     sleep 0.5
     "$2_end" "$4" role=reflect seconds=60
@@ -310,6 +310,13 @@ survives() { # PINGER VICTIM PINGER_DEVARGS VICTIM_DEVARGS
 }
 @test "ethdev: virtio_user listens; the vhost end dies and comes back" {
     survives virtio vhost ,server=1 ,client=1
+}
+# The interrupt thread is then in the driver's handler when the keeper takes the device down.
+@test "ethdev: the vhost end dies while the virtio_user end's interrupt thread is slow" {
+    survives virtio vhost "" "" slow_intr_ms=60
+}
+@test "ethdev: the same where virtio_user listens" {
+    survives virtio vhost ,server=1 ,client=1 slow_intr_ms=60
 }
 
 @test "ethdev: both ends sleep when idle" {

@@ -11,11 +11,13 @@
  *            ping     one frame of `size` bytes at a time, wait for its reflection
  *            flood    frames of `size` bytes as fast as the port takes them
  *       size=N (above the MTU: one TCP frame to be segmented) proto=tcp|udp seconds=N count=N
+ *       slow_intr_ms=N (tests/ports/slow_intr.h)
  *
  * It prints key=value lines: "ready" once the port is up, one "progress" a second, the sums at the
  * end. Exit status 0, 1 for bad arguments, 2 if the port can't be made.
  */
 #include "sidecar/port/port.h"
+#include "tests/ports/slow_intr.h"
 #include "tests/ports/wire.h"
 
 #include <arpa/inet.h>
@@ -352,6 +354,8 @@ static int parse_argument(struct driver *d, const char *key, const char *value)
         d->size = (uint32_t)number;
     else if (strcmp(key, "seconds") == 0)
         d->seconds = (uint32_t)number;
+    else if (strcmp(key, "slow_intr_ms") == 0)
+        slow_intr_set((uint32_t)number);
     else if (strcmp(key, "count") == 0)
         d->count = number;
     else if (strcmp(key, "proto") == 0)
