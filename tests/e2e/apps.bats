@@ -76,6 +76,7 @@ redis_up() {
 }
 
 @test "python3 http.server" {
+    needs_to_run curl --version
     mkdir -p "$LAB_TMP/py"
     head -c 300000 /dev/urandom >"$LAB_TMP/py/file"
     serve /usr/bin/python3 -m http.server 8000 -d "$LAB_TMP/py"
@@ -97,6 +98,7 @@ redis_up() {
 }
 
 @test "a refused connection is refused, as the kernel says it" {
+    needs_to_run curl --version
     run pod exec client curl -s --max-time 5 "http://$IP:9"
     [ "$status" -eq 7 ]
 }

@@ -85,6 +85,7 @@ print('kernel fine')
 }
 
 @test "sidecar back: new connections work, a listening nginx recovers by itself" {
+    needs_to_run curl --version
     nginx_conf crash "server { listen 80; return 200 ok; }"
     pod exec server nginx -c "$LAB_TMP/crash.conf"
     within 5 pod exec client curl -sf --max-time 2 "http://$IP/"
@@ -97,6 +98,7 @@ print('kernel fine')
 }
 
 @test "no sidecar, policy fail: a stack socket fails with a message, a loopback one works" {
+    needs_to_run curl --version
     pod sidecar client stop
     run pod exec client curl -s --max-time 3 "http://$IP/"
     [ "$status" -ne 0 ]
@@ -113,6 +115,7 @@ except OSError as e: print('errno', e.errno)"
 }
 
 @test "no sidecar, policy kernel: the same program runs on the kernel, with a message" {
+    needs_to_run curl --version
     pod down client
     pod up client --on-failure kernel "dmm.fd.io/stack=$STACK"
     pod exec --plain server ip link set eth0 up

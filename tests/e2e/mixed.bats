@@ -13,6 +13,7 @@ teardown() {
 teardown_file() { lab_teardown; }
 
 @test "nginx as a reverse proxy: the stack in front, the kernel behind, in one process" {
+    needs_to_run curl --version
     cat >"$LAB_TMP/map.json" <<M
 {"version": 1, "default": "kernel", "rules": [
   {"stack": "$STACK", "direction": "listen", "port": 80}]}
@@ -67,6 +68,7 @@ for i in range(200):
 }
 
 @test "a rule by process name" {
+    needs_to_run curl --version
     pod up back
     pod up client --stack "$STACK" "dmm.fd.io/mapping={\"version\":1,\"default\":\"kernel\",\"rules\":[{\"stack\":\"$STACK\",\"process\":\"curl\"}]}"
     pod_bg --plain back /usr/bin/python3 -u -m http.server 8000

@@ -20,6 +20,7 @@ teardown_file() { lab_teardown; }
 }
 
 @test "nginx and curl over the pair" {
+    needs_to_run curl --version
     nginx_conf server "server { listen 80; return 200 over-vhost; }"
     pod exec server nginx -c "$LAB_TMP/server.conf"
     within 10 pod exec client curl -sf --max-time 2 "http://$IP/"
@@ -37,12 +38,14 @@ teardown_file() { lab_teardown; }
 }
 
 @test "a restarted client end is taken back" {
+    needs_to_run curl --version
     kill -9 "$(pod sidecar client pid)"
     pod sidecar client start
     within 10 pod exec client curl -sf --max-time 2 "http://$IP/"
 }
 
 @test "a restarted server end is taken back" {
+    needs_to_run curl --version
     kill -9 "$(pod sidecar server pid)"
     pod sidecar server start
     within 15 pod exec client curl -sf --max-time 2 "http://$IP/"

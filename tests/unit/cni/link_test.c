@@ -90,6 +90,7 @@ static void make_pair_end(const char *root, const char *role, bool packed, json_
     assert_int_equal(json_array_size(made.interfaces), 1);
     *port = made.port;
     json_decref(made.interfaces);
+    json_decref(made.device_info);
     dmm_link_conf_free(&conf);
     json_decref(object);
 }
