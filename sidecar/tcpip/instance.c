@@ -66,6 +66,7 @@ int tcpip_create(const struct tcpip_config *config, const struct dmm_host *host,
 
 void tcpip_destroy(struct tcpip *ip)
 {
+    wheel_clear(&ip->wheel); /* TCP frees its connections by whole chunks, timers and all */
     tcp_destroy(ip);
     udp_destroy(ip);
     net_destroy(ip);

@@ -4,6 +4,21 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+/* A build with the address sanitizer finds the use of an object that was put back. */
+#if defined(__SANITIZE_ADDRESS__)
+#define POOL_POISONS
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define POOL_POISONS
+#endif
+#endif
+#ifdef POOL_POISONS
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, size)   ((void)(at), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#endif
+
 #define CACHE_LINE 64
 #define HUGE_PAGE  ((size_t)2 << 20)
 
@@ -66,6 +81,7 @@ static void grow(struct pool *pool)
 
         object->next = pool->free;
         pool->free = object;
+        ASAN_POISON_MEMORY_REGION(object, pool->size);
     }
     pool->made += pool->per_chunk;
     if (bytes < HUGE_PAGE)
@@ -83,6 +99,7 @@ void *pool_get(struct pool *pool)
 
     if (object == NULL)
         return NULL;
+    ASAN_UNPOISON_MEMORY_REGION(object, pool->size);
     pool->free = object->next;
     pool->used++;
     return object;
@@ -95,4 +112,5 @@ void pool_put(struct pool *pool, void *object)
     o->next = pool->free;
     pool->free = o;
     pool->used--;
+    ASAN_POISON_MEMORY_REGION(object, pool->size);
 }

@@ -75,6 +75,18 @@ void wheel_arm(struct wheel *wheel, struct wheel_timer *timer, uint64_t deadline
     place(wheel, timer);
 }
 
+void wheel_clear(struct wheel *wheel)
+{
+    for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
+        for (unsigned slot = 0; slot < WHEEL_SLOTS; slot++) {
+            for (struct wheel_timer *t = wheel->slots[level][slot]; t != NULL; t = t->next)
+                t->pprev = NULL;
+            wheel->slots[level][slot] = NULL;
+        }
+        wheel->bitmap[level] = 0;
+    }
+}
+
 /* The start of the next occupied slot, in ticks; false if there is none. */
 static bool next_slot(const struct wheel *wheel, unsigned *level, unsigned *slot, uint64_t *tick)
 {

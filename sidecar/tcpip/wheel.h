@@ -48,6 +48,9 @@ void wheel_init(struct wheel *wheel, uint64_t now);
 /* Arms, or moves, the timer to fire at `deadline` (ns) or as soon after as a tick allows. */
 void wheel_arm(struct wheel *wheel, struct wheel_timer *timer, uint64_t deadline);
 void wheel_disarm(struct wheel *wheel, struct wheel_timer *timer);
+/* Disarms all timers, so that their owners may go in any order: a timer that is armed has links
+ * into those that share its slot. */
+void wheel_clear(struct wheel *wheel);
 /* Fires what is due at `now`. Returns how many timers fired. */
 unsigned wheel_advance(struct wheel *wheel, struct tcpip *ip, uint64_t now);
 /* When wheel_advance must be called next (ns): not after the earliest deadline's tick, perhaps

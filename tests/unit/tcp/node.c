@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/tcp/node.h"
 
+#include "sidecar/tcpip/tcp/tcb.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -344,12 +346,43 @@ void node_frame(struct node *node, const struct dmm_frame *frame)
     tcpip_frames(node->ip, 0, frame, 1);
 }
 
-struct dmm_sock *node_socket(struct node *node, uint16_t family, uint16_t type)
+const char *node_holds(const struct node *node)
+{
+    const struct tcp *tcp = node->ip->tcp;
+
+    if (node->n_alive != 0)
+        return "a socket was not released";
+    if (tcp->tcbs.used != 0)
+        return "a connection is left";
+    if (tcp->time_waits.used != 0)
+        return "a TIME-WAIT is left";
+    if (tcp->ranges.used != 0)
+        return "a transmission record is left";
+    if (tcp->store.blocks.used != 0 || tcp->store.heads.used != 0)
+        return "reassembly is left";
+    if (tcp->n_endpoints != 0 || tcp->n_half_open != 0)
+        return "the tables are not empty";
+    return NULL;
+}
+
+struct dmm_sock *node_try_socket(struct node *node, uint16_t family, uint16_t type)
 {
     struct dmm_sock *sock = new_sock(node);
     const struct dmm_open open = {.family = family, .type = type};
 
-    if (tcpip_open(node->ip, sock, &open, &sock->s) < 0)
+    if (tcpip_open(node->ip, sock, &open, &sock->s) == 0)
+        return sock;
+    node->socks = sock->next;
+    node->n_alive--;
+    free(sock);
+    return NULL;
+}
+
+struct dmm_sock *node_socket(struct node *node, uint16_t family, uint16_t type)
+{
+    struct dmm_sock *sock = node_try_socket(node, family, type);
+
+    if (sock == NULL)
         broken("open failed");
     return sock;
 }

@@ -64,9 +64,13 @@ void node_stop(struct node *node);
 /* Polls until there is nothing to do at this time. */
 void node_poll(struct node *node);
 void node_frame(struct node *node, const struct dmm_frame *frame);
+/* What the instance still holds though all sockets are closed; NULL: nothing. */
+const char *node_holds(const struct node *node);
 
 struct dmm_addr node_addr(uint16_t family, uint8_t last, uint16_t port);
 struct dmm_sock *node_socket(struct node *node, uint16_t family, uint16_t type);
+/* NULL if a limit of the instance is reached. */
+struct dmm_sock *node_try_socket(struct node *node, uint16_t family, uint16_t type);
 int node_bind(struct dmm_sock *sock, uint8_t last, uint16_t port, uint16_t family);
 struct dmm_sock *node_listen(struct node *node, uint16_t family, uint16_t port, int backlog);
 /* -errno of the call. */

@@ -92,11 +92,35 @@ static void arming_while_firing(void **state)
     assert_true(wheel_next(&again) == UINT64_MAX);
 }
 
+/* Owners whose memory goes in any order afterwards have no link left into each other. */
+static void clear_unlinks_all(void **state)
+{
+    struct wheel_timer *first = calloc(1, sizeof(*first)), *second = calloc(1, sizeof(*second));
+    struct wheel_timer far = {.fire = fire_again};
+    struct wheel w;
+
+    UNUSED(state);
+    assert_true(first != NULL && second != NULL);
+    wheel_init(&w, 0);
+    wheel_arm(&w, first, 1000 * TICK);
+    wheel_arm(&w, second, 1000 * TICK);
+    wheel_arm(&w, &far, UINT64_MAX);
+    wheel_clear(&w);
+    assert_true(!wheel_armed(first) && !wheel_armed(second) && !wheel_armed(&far));
+    assert_true(wheel_next(&w) == UINT64_MAX);
+    free(second);
+    wheel_disarm(&w, first);
+    wheel_arm(&w, first, 2000 * TICK);
+    wheel_disarm(&w, first);
+    free(first);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fires_in_time),
         cmocka_unit_test(arming_while_firing),
+        cmocka_unit_test(clear_unlinks_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
