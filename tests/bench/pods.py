@@ -52,17 +52,17 @@ class Mode:
         return result.stdout
 
     def ready(self, *cmd):
-        """Waits until the client's CMD succeeds; 10 seconds at most."""
-        end = time.monotonic() + 10
+        """Waits until the client's CMD succeeds; 20 seconds at most."""
+        end = time.monotonic() + 20
         while time.monotonic() < end:
             try:
-                if subprocess.run(self.command(self.client, *cmd), env=ENV, timeout=3, check=False,
+                if subprocess.run(self.command(self.client, *cmd), env=ENV, timeout=8, check=False,
                                   capture_output=True).returncode == 0:
                     return
             except subprocess.TimeoutExpired:
                 pass
             time.sleep(0.1)
-        raise SystemExit(f"{self.label}: {' '.join(map(str, cmd))} does not succeed within 10 s")
+        raise SystemExit(f"{self.label}: {' '.join(map(str, cmd))} does not succeed within 20 s")
 
     def sidecar_pid(self, where):
         return int(pod("sidecar", where, "pid"))
