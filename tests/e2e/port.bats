@@ -88,7 +88,7 @@ progress() { sed -n "s/^progress .*$2=\([0-9]*\).*/\1/p" "$RUN_DIR/$1" | tail -n
 is() { # NAME KEY OP NUMBER
     local got
     got=$(value "$1" "$2")
-    [ "$got" "-$3" "$4" ] || {
+    test "$got" "-$3" "$4" || {
         echo "$2 is $got, not $3 $4" >&2
         cat "$RUN_DIR/$1" >&2
         return 1
