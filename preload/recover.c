@@ -128,10 +128,20 @@ static void recover_one(int fd, struct entry *entry, void *arg)
         report(REPORT_RECOVER, "a listening socket could not be set up again: %s", strerror(-r));
 }
 
+static void look_again_in(long ns)
+{
+    const struct itimerspec again = {.it_value = {.tv_nsec = ns}};
+    if (state.timer >= 0)
+        timerfd_settime(state.timer, 0, &again, NULL);
+}
+
 void recover_all(struct client *client)
 {
-    if (atomic_load_explicit(&state.count, memory_order_relaxed))
-        entry_each(recover_one, client);
+    if (!atomic_load_explicit(&state.count, memory_order_relaxed))
+        return;
+    entry_each(recover_one, client);
+    /* Other threads may sleep on the watch, for listeners that are back now. */
+    look_again_in(1);
 }
 
 /* ---- waiting for it ---- */
@@ -159,11 +169,11 @@ void recover_try(void)
     }
     if (client)
         recover_all(client);
-    if (client && atomic_load_explicit(&state.count, memory_order_relaxed)) {
-        /* Perhaps the port is still held by those that this process takes over from. */
-        const struct itimerspec again = {.it_value = {.tv_nsec = AGAIN_NS}};
-        timerfd_settime(state.timer, 0, &again, NULL);
-    }
+    /* Perhaps the port is still held by those that this process takes over from, or the socket is
+     * there but the sidecar is slow to listen on it: no event of the directory will tell. */
+    if (atomic_load_explicit(&state.count, memory_order_relaxed) &&
+        (client || client_sidecar_there()))
+        look_again_in(AGAIN_NS);
     errno = saved;
 }
 
