@@ -20,7 +20,7 @@ override CFLAGS += -std=c11 -D_GNU_SOURCE $(WARN) -fPIC -fvisibility=hidden -fno
           -fstack-protector-strong $(SANFLAGS) -I. -MMD -MP
 override LDFLAGS += $(SANFLAGS) -Wl,-z,relro,-z,now,--as-needed
 
-.PHONY: all help deps demo test check bench lint format install clean unit e2e fuzz
+.PHONY: all help deps demo test check bench lint format install clean unit e2e fuzz oracle
 all: programs
 .DEFAULT_GOAL = all
 

@@ -5,6 +5,8 @@
 ## make unit       CMocka tests, tests/unit/AREA/*_test.c     UNIT=common/mapping runs one
 ## make e2e        Bats tests on the real programs (root)     E2E=apps runs one
 ## make fuzz       every fuzzer for FUZZ_SECONDS=60           FUZZ=mapping runs one
+## make oracle     the same calls on the kernel and on STACK=tcpip (lwip, loop, kernel), compared
+##                 ONLY=epoll runs the cases whose names hold that word
 ## make demo       shows what DMM does (root)
 ## make bench      measures DMM against the kernel (root)   BENCH="--only redis" chooses
 ## make SAN=address test, SAN=thread test    the same with sanitizers, built in build/san-*
@@ -85,6 +87,16 @@ $(SHIM_PROGRAMS): $(BUILD)/tests/preload/%: $(BUILD)/obj/tests/preload/%.o $(SHI
 programs: $(SHIM_PROGRAMS)
 .SECONDARY: $(SHIM_PROGRAMS:$(BUILD)/%=$(BUILD)/obj/%.o)
 
+# ---- the differential oracle: tests/oracle/*.c make one program of many cases ----
+
+ORACLE_OBJS = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/oracle/*.c)) $(SHIM_HELPERS)
+# Cases hand wrong arguments to calls on purpose.
+$(BUILD)/obj/tests/oracle/%: EXTRA = -Wno-nonnull $(if $(findstring clang,$(CC)),,-Wno-stringop-overread \
+    -Wno-stringop-overflow)
+$(BUILD)/tests/oracle/oracle: $(ORACLE_OBJS)
+	$(link) $^ $(LDFLAGS) -lpthread
+programs: $(BUILD)/tests/oracle/oracle
+
 # ---- fuzz: clang's libFuzzer, in a build folder of its own ----
 
 FUZZ          ?= *
@@ -126,6 +138,7 @@ PRELOAD_FIRST         = $(if $(RUNTIME_$(COMPILER)_$(SAN)),$(shell $(CC) -print-
 
 E2E      ?= *
 E2E_FILES = $(wildcard tests/e2e/$(E2E:.bats=).bats)
+ORACLE_ENV = SAN=$(SAN) DMM_BUILD=$(abspath $(BUILD)) DMM_PRELOAD_FIRST="$(PRELOAD_FIRST)"
 RUN       = SAN=$(SAN) DMM_BUILD=$(abspath $(BUILD)) DMM_PRELOAD_FIRST="$(PRELOAD_FIRST)" tests/run
 
 .PHONY: test-run demo-run bench-run
@@ -151,5 +164,7 @@ unit: $(UNIT_BINS)
 	$(Q)$(RUN) --unit $(UNIT_BINS)
 e2e: programs
 	$(Q)$(RUN) --e2e $(E2E_FILES)
+oracle: programs
+	$(Q)$(ORACLE_ENV) tests/oracle/run.py --stack $(or $(STACK),tcpip) $(addprefix --only ,$(ONLY)) $(ORACLE)
 fuzz: fuzz-programs
 	$(Q)FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) FUZZ_CORPUS=$(FUZZ_BUILD)/corpus $(RUN) --fuzz $(FUZZ_BINS)

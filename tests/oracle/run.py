@@ -1,0 +1,293 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the cases of tests/oracle on the kernel and on a stack, and compares what they print.
+
+    tests/oracle/run.py --stack NAME [--only WORD]... [--jobs N] [--show] [--list] [--table]
+
+NAME is tcpip or lwip (in a network namespace of their own: root), loop (the plug-in of
+tests/plugins: no root), or kernel: then the second run is made under the shim too, with a mapping
+that leads everything to the kernel.
+
+A case's transcripts must be equal, but for what known.txt lists; what is listed and does not differ
+any more, or otherwise, fails. A case that differs is run once more by itself before it counts, and
+if it passes then, a line says so. Output is TAP; with --show, transcripts of both follow.
+"""
+import argparse
+import concurrent.futures
+import difflib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+KERNEL = ("10.98.0.1", "fd98::1")
+STACK = ("10.98.0.2", "fd98::2")
+FACTOR = int(os.environ.get("DMM_TIME_FACTOR", "1"))
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--stack", default="tcpip")
+    parser.add_argument("--only", action="append", default=[], metavar="WORD")
+    parser.add_argument("--jobs", type=int, default=6)
+    parser.add_argument("--show", action="store_true")
+    parser.add_argument("--list", action="store_true", help="the cases and their sentences")
+    parser.add_argument("--table", action="store_true", help="the option table of docs/sockets.md")
+    parser.add_argument("--build", default=os.environ.get("DMM_BUILD", HERE + "/../../build"))
+    return parser.parse_args()
+
+
+def sh(*words):
+    subprocess.run(words, check=True)
+
+
+class Pod:
+    """A pod directory with a sidecar, and in a namespace of its own a veth for its port."""
+
+    def __init__(self, stack, build):
+        self.dir = tempfile.mkdtemp(prefix="dmm-oracle.")
+        self.build = build
+        self.stack = stack
+        self.sidecar = None
+        self.loop = stack == "loop"
+        self.kernel = ("127.0.0.1", "::1") if self.loop else KERNEL
+        self.address = {"loop": ("10.1.1.1",), "kernel": KERNEL}.get(stack, STACK)
+
+    def write(self, name, value):
+        path = os.path.join(self.dir, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="ascii") as file:
+            json.dump(value, file)
+
+    def wire(self):
+        sh("ip", "link", "set", "lo", "up")
+        sh("ip", "link", "add", "k0", "address", "02:00:00:00:98:01", "type", "veth",
+           "peer", "name", "net1", "address", "02:00:00:00:98:02")
+        sh("sysctl", "-qw", "net.ipv6.conf.net1.disable_ipv6=1")
+        sh("ip", "addr", "add", KERNEL[0] + "/24", "dev", "k0")
+        sh("ip", "addr", "add", KERNEL[1] + "/64", "dev", "k0", "nodad")
+        sh("ip", "link", "set", "k0", "up")
+        sh("ip", "link", "set", "net1", "up")
+        self.write("ports/net1.json", {
+            "version": 1, "ifname": "net1", "kind": "packet", "link": "veth",
+            "mac": "02:00:00:00:98:02", "mtu": 1500,
+            "addresses": [STACK[0] + "/24", STACK[1] + "/64"]})
+
+    def start(self):
+        stack = "tcpip" if self.stack == "kernel" else self.stack
+        config = {"name": "fast", "type": stack, "ports": ["net1"]}
+        if self.loop:
+            config = {"name": "fast", "type": "plugin",
+                      "options": {"path": self.build + "/tests/loop.so"}}
+        else:
+            self.wire()
+        self.write("stacks.json", {"version": 1, "stacks": [config]})
+        default = "kernel" if self.stack == "kernel" else "fast"
+        self.write("mapping.json", {"version": 1, "default": default, "rules": []})
+        with open(self.dir + "/log", "wb") as log:
+            self.sidecar = subprocess.Popen(
+                [self.build + "/dmm-stackd", "--pod-dir", self.dir], stdout=log, stderr=log)
+        ctl = [self.build + "/dmmctl", "--pod-dir", self.dir, "health"]
+        for _ in range(200 * FACTOR):
+            if subprocess.run(ctl, capture_output=True, check=False).returncode == 0:
+                return
+            time.sleep(0.05)
+        raise SystemExit("the sidecar did not start:\n" + self.log())
+
+    def log(self):
+        with open(self.dir + "/log", encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def sockets(self):
+        ctl = [self.build + "/dmmctl", "--pod-dir", self.dir, "--json", "sockets"]
+        out = subprocess.run(ctl, capture_output=True, check=True, text=True).stdout
+        return json.loads(out).get("sockets", [])
+
+    def alive(self):
+        return self.sidecar.poll() is None
+
+    def stop(self):
+        if self.sidecar:
+            self.sidecar.send_signal(signal.SIGTERM)
+            try:
+                self.sidecar.wait(10)
+            except subprocess.TimeoutExpired:
+                self.sidecar.kill()
+                self.sidecar.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def load_known(stack):
+    """{case: (reason, [diff lines])} of what is listed for the stack."""
+    known = {}
+    lines = None
+    with open(HERE + "/known.txt", encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            line = line.rstrip("\n")
+            if not line or line.startswith("#"):
+                continue
+            if line[0] in "-+":
+                if lines is not None:
+                    lines.append(line)
+                continue
+            head, _, reason = line.partition(": ")
+            *stacks, cases = head.split()
+            if not stacks or not reason:
+                raise SystemExit(f"known.txt:{number}: not \"STACK... CASE[,CASE]: REASON\"")
+            lines = [] if stack in stacks else None
+            for case in cases.split(",") if lines is not None else []:
+                if case in known:
+                    raise SystemExit(f"known.txt:{number}: {case} is listed twice for {stack}")
+                known[case] = (reason, lines)
+    return known
+
+
+class Oracle:
+    def __init__(self, pod, build):
+        self.pod = pod
+        self.program = build + "/tests/oracle/oracle"
+        first = os.environ.get("DMM_PRELOAD_FIRST", "")
+        if os.environ.get("SAN") == "thread":
+            first = ""  # the runtime is in the program: the shim may come before it
+        self.shim = (first + ":" if first else "") + build + "/libdmm.so"
+
+    def list(self):
+        out = subprocess.run([self.program, "list"], capture_output=True, check=True, text=True)
+        return dict(line.split("\t") for line in out.stdout.splitlines())
+
+    def transcript(self, case, addresses, shim):
+        env = dict(os.environ, LC_ALL="C")
+        if shim:
+            env.update(LD_PRELOAD=self.shim, DMM_POD_DIR=self.pod.dir)
+        with subprocess.Popen([self.program, case, *addresses], env=env, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors="backslashreplace", start_new_session=True) as process:
+            try:
+                out, _ = process.communicate(timeout=30 * FACTOR)
+            except subprocess.TimeoutExpired:
+                out = "did not end\n"
+            finally:
+                try:
+                    os.killpg(process.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+                process.wait()
+        if process.returncode:
+            out += f"exit status {process.returncode}\n"
+        return out.splitlines()
+
+    def compare(self, case):
+        kernel = self.transcript(case, self.pod.kernel, False)
+        stack = self.transcript(case, self.pod.address, True)
+        diff = [line for line in difflib.unified_diff(kernel, stack, n=0, lineterm="")
+                if not line.startswith(("---", "+++", "@@"))]
+        return kernel, stack, diff
+
+
+def judge(case, diff, known):
+    """None: as it should be; else what is wrong."""
+    if case not in known:
+        return "differs from the kernel" if diff else None
+    if not diff:
+        return "is listed in known.txt, but does not differ any more"
+    listed = known[case][1]
+    return None if not listed or listed == diff else "differs otherwise than known.txt says"
+
+
+def run_cases(oracle, cases, known, arguments):
+    failed = second = 0
+    print(f"1..{len(cases) + 1}")
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        results = pool.map(oracle.compare, cases)
+        for number, (case, (kernel, stack, diff)) in enumerate(zip(cases, results), 1):
+            wrong = judge(case, diff, known)
+            if wrong:
+                kernel, stack, diff = oracle.compare(case)
+                wrong = judge(case, diff, known)
+                if not wrong:
+                    second += 1
+                    print(f"# {case}: only at the second try")
+            note = f" # known: {known[case][0]}" if case in known else ""
+            print(f"{'not ok' if wrong else 'ok'} {number} {case}{note}", flush=True)
+            if wrong:
+                failed += 1
+                print(f"# {wrong}:")
+                print("".join(f"# {line}\n" for line in diff), end="")
+            if arguments.show:
+                print("".join(f"#   kernel  {line}\n" for line in kernel), end="")
+                print("".join(f"#   stack   {line}\n" for line in stack), end="")
+    return failed, second
+
+
+def nothing_left(pod):
+    """True if the sidecar lives and has no socket left (a closing one may linger for a while)."""
+    for _ in range(100 * FACTOR):
+        if not pod.alive():
+            return False
+        left = [s for s in pod.sockets() if s["state"] not in ("TIME-WAIT", "FIN-WAIT-2")]
+        if not left:
+            return True
+        time.sleep(0.1)
+    print("".join(f"# left: {s}\n" for s in left), end="")
+    return False
+
+
+def option_table(oracle, cases, stacks=("tcpip", "lwip")):
+    """Rows of docs/sockets.md: per option and stack, "as Linux" or the reason of the difference."""
+    known = {stack: load_known(stack) for stack in stacks}
+    names = sorted({case.rsplit("_", 1)[0].removeprefix("opt_") for case in cases
+                    if case.startswith("opt_")})
+    for name in names:
+        row = [f"`{name}`"]
+        for stack in stacks:
+            reasons = {known[stack][case][0] for kind in ("tcp", "udp", "tcp6", "udp6")
+                       if (case := f"opt_{name}_{kind}") in known[stack]}
+            row.append("; ".join(sorted(reasons)) or "as Linux")
+        print("| " + " | ".join(row) + " |")
+
+
+def main():
+    arguments = parse_arguments()
+    build = os.path.abspath(arguments.build)
+    if arguments.stack not in ("loop",) and not arguments.list and not arguments.table:
+        if os.geteuid() != 0:
+            print("1..0 # skip needs root")
+            return 0
+        if not os.environ.get("DMM_ORACLE_INSIDE"):
+            os.environ["DMM_ORACLE_INSIDE"] = "1"
+            os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.argv])
+    pod = Pod(arguments.stack, build)
+    oracle = Oracle(pod, build)
+    all_cases = oracle.list()
+    if arguments.list or arguments.table:
+        if arguments.table:
+            option_table(oracle, all_cases)
+        else:
+            print("".join(f"{name:40} {text}\n" for name, text in all_cases.items()), end="")
+        return 0
+    cases = [c for c in all_cases if not arguments.only or any(w in c for w in arguments.only)]
+    known = load_known(arguments.stack)
+    unknown = [case for case in known if case not in all_cases]
+    if unknown:
+        raise SystemExit(f"known.txt: no such case: {', '.join(unknown)}")
+    try:
+        pod.start()
+        failed, second = run_cases(oracle, cases, known, arguments)
+        clean = nothing_left(pod)
+        print(f"{'ok' if clean else 'not ok'} {len(cases) + 1} nothing is left in the sidecar")
+        if not clean or not pod.alive():
+            print("".join(f"# {line}\n" for line in pod.log().splitlines()[-20:]), end="")
+    finally:
+        pod.stop()
+    differences = sum(1 for case in cases if case in known)
+    print(f"# {arguments.stack}: {len(cases)} cases, {failed} failed, {differences} known "
+          f"differences, {second} only at the second try")
+    return 1 if failed or not clean else 0
+
+
+sys.exit(main())
