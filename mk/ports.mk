@@ -6,3 +6,10 @@ $(PORTDRIVER): $(call objs,$(wildcard tests/ports/*.c)) $(LIB_SIDECAR) $(LIB_COM
 	$(link) $^ $(LDFLAGS) $(DPDK_LIBS)
 
 e2e test-run: $(PORTDRIVER)
+
+# build/tests/relay: a wire that loses, doubles, reorders and marks, between two interfaces.
+RELAY = $(BUILD)/tests/relay
+$(RELAY): $(call objs,tests/relay/relay.c)
+	$(link) $^ $(LDFLAGS)
+
+e2e test-run: $(RELAY)

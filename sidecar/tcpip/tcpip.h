@@ -42,6 +42,9 @@ struct tcpip_config {
     bool timestamps, sack, wscale; /* offered and accepted (RFC 7323, 2018) */
     bool pacing;                   /* spread a window over its round trip */
     bool ip6_autoconf;             /* router advertisements, SLAAC, link-local address, DAD */
+    /* not empty: identifiers of self-made addresses come from it (RFC 7217), not from the MAC */
+    char ip6_secret[65];
+    uint16_t vlan; /* 802.1Q id that all its ports' frames carry; 0: what port_info() says */
     uint16_t ports_first, ports_last; /* ephemeral ports (RFC 6056) */
     uint32_t initial_window;          /* segments (RFC 6928) */
     uint32_t min_rto_ms, delayed_ack_ms, time_wait_ms;

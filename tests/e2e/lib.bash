@@ -29,11 +29,11 @@ lab_teardown() {
     rm -rf "$DMM_EXAMPLES_DIR" "$DMM_EXAMPLES_DIR.tmp"
 }
 
-# pod VERB [--plain|--all] NAME ...: examples/pod with the lab's prefix on the name.
+# pod VERB [--plain|--all|-6] NAME ...: examples/pod with the lab's prefix on the name.
 pod() {
     local verb=$1 flag=""
     shift
-    case ${1:-} in --plain | --all) flag=$1; shift ;; esac
+    case ${1:-} in --plain | --all | -6) flag=$1; shift ;; esac
     local name=$LAB_PREFIX-$1
     shift
     # fd 3 is bats' own: a daemon that keeps it keeps bats from ending.
@@ -101,6 +101,12 @@ sockets() { # NAME JQ-CONDITION: prints how many
 }
 has_sockets() { # NAME JQ-CONDITION COUNT
     [ "$(sockets "$1" "$2")" -eq "$3" ]
+}
+
+# One of the counters of the pod's stack, by `dmmctl stats`.
+counter() { # NAME COUNTER
+    pod ctl "$1" stats --json | jq --arg s "$STACK" --arg c "$2" \
+        '.stacks[] | select(.name == $s) | .counters[$c]'
 }
 
 # An nginx configuration in $LAB_TMP/NAME.conf. BODY goes into the http block.

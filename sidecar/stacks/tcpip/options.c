@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sidecar/stacks/tcpip/join.h"
 
+#include "sidecar/tcpip/net/iid.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
-enum option_kind { OPTION_BOOL, OPTION_NUMBER, OPTION_PORT, OPTION_ECN, OPTION_CONGESTION };
+enum option_kind { OPTION_BOOL, OPTION_NUMBER, OPTION_U16, OPTION_ECN, OPTION_TEXT };
 
 #define FIELD(name) #name, offsetof(struct tcpip_config, name)
 
@@ -16,7 +18,7 @@ static const struct option {
     size_t offset;
     json_int_t min, max;
 } options[] = {
-    {OPTION_CONGESTION, FIELD(congestion_control), 0, 0},
+    {OPTION_TEXT, FIELD(congestion_control), 1, 15},
     {OPTION_ECN, FIELD(ecn), 0, 0},
     {OPTION_BOOL, FIELD(syn_cookies), 0, 0},
     {OPTION_BOOL, FIELD(timestamps), 0, 0},
@@ -24,8 +26,10 @@ static const struct option {
     {OPTION_BOOL, FIELD(wscale), 0, 0},
     {OPTION_BOOL, FIELD(pacing), 0, 0},
     {OPTION_BOOL, FIELD(ip6_autoconf), 0, 0},
-    {OPTION_PORT, FIELD(ports_first), 1, 65535},
-    {OPTION_PORT, FIELD(ports_last), 1, 65535},
+    {OPTION_TEXT, FIELD(ip6_secret), NET_IID_SECRET_MIN, NET_IID_SECRET_MAX},
+    {OPTION_U16, FIELD(vlan), 0, 4094},
+    {OPTION_U16, FIELD(ports_first), 1, 65535},
+    {OPTION_U16, FIELD(ports_last), 1, 65535},
     {OPTION_NUMBER, FIELD(initial_window), 1, 100},
     {OPTION_NUMBER, FIELD(min_rto_ms), 5, 10000},
     {OPTION_NUMBER, FIELD(delayed_ack_ms), 1, 500},
@@ -60,7 +64,7 @@ static int set_number(const struct option *o, void *place, const json_t *value, 
                  (long long)o->min, (long long)o->max);
         return -EINVAL;
     }
-    if (o->kind == OPTION_PORT) {
+    if (o->kind == OPTION_U16) {
         const uint16_t port = (uint16_t)number;
         memcpy(place, &port, sizeof(port));
     } else {
@@ -86,17 +90,20 @@ static int set_ecn(struct tcpip_config *config, const json_t *value, char *err, 
     return -EINVAL;
 }
 
-/* Whether the name is known is for the library to say: it has the list. */
-static int set_congestion(struct tcpip_config *config, const json_t *value, char *err,
-                          size_t errlen)
+/* A text whose length is in the range, with its terminator in a field of max + 1 bytes. Whether the
+ * name of an algorithm is known is for the library to say: it has the list. */
+static int set_text(const struct option *o, char *place, const json_t *value, char *err,
+                    size_t errlen)
 {
     const char *text = json_string_value(value);
+    const size_t len = json_string_length(value);
 
-    if (text == NULL || strlen(text) >= sizeof(config->congestion_control)) {
-        snprintf(err, errlen, "options.congestion_control: not the name of an algorithm");
+    if (text == NULL || len < (size_t)o->min || len > (size_t)o->max || strlen(text) != len) {
+        snprintf(err, errlen, "options.%s: not a text of %lld to %lld characters", o->key,
+                 (long long)o->min, (long long)o->max);
         return -EINVAL;
     }
-    memcpy(config->congestion_control, text, strlen(text) + 1);
+    memcpy(place, text, len + 1);
     return 0;
 }
 
@@ -110,8 +117,8 @@ static int set_option(struct tcpip_config *config, const char *key, const json_t
         return -EINVAL;
     }
     switch (o->kind) {
-    case OPTION_CONGESTION:
-        return set_congestion(config, value, err, errlen);
+    case OPTION_TEXT:
+        return set_text(o, (char *)config + o->offset, value, err, errlen);
     case OPTION_ECN:
         return set_ecn(config, value, err, errlen);
     case OPTION_BOOL:

@@ -37,8 +37,9 @@ struct net_address {
     struct ip_addr broadcast; /* of its subnet; none where there is no such */
     uint8_t bits;             /* prefix length in this form of address */
     uint8_t state, origin;
-    uint8_t left;      /* DAD solicitations or ARP announcements still to send */
-    uint64_t deadline; /* when the next of them, or the end of DAD, is due; UINT64_MAX */
+    uint8_t dad_counter; /* how many identifiers before this one were duplicates (RFC 7217, 6) */
+    uint8_t left;        /* DAD solicitations or ARP announcements still to send */
+    uint64_t deadline;   /* when the next of them, or the end of DAD, is due; UINT64_MAX */
     uint64_t preferred_until, valid_until;
     uint64_t defended;  /* last ARP defence (RFC 5227, 2.4); 0 never */
     uint64_t dad_nonce; /* of our own DAD solicitations (RFC 7527) */

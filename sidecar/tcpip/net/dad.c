@@ -37,15 +37,33 @@ void net_dad_start(struct net *net, struct net_port *port, struct net_address *a
     a->deadline = port->up ? now + wait : UINT64_MAX;
 }
 
+/* RFC 7217, 6: the next identifier of the row, as long as it is ours to choose. */
+static void try_another(struct net *net, struct net_port *port, struct net_address *a)
+{
+    struct net_address next = *a;
+    next.dad_counter++;
+    next.state = NET_ADDRESS_TENTATIVE;
+    net_port_interface_id(net, port, &next);
+    net_port_drop_address(net, port, a);
+    net_port_add_address(net, port, &next);
+}
+
 void net_dad_failed(struct net *net, struct net_port *port, struct net_address *a)
 {
-    char text[64 + INET6_ADDRSTRLEN], addr[INET6_ADDRSTRLEN];
-    a->state = NET_ADDRESS_DUPLICATE;
-    a->deadline = UINT64_MAX;
+    char text[96 + INET6_ADDRSTRLEN], addr[INET6_ADDRSTRLEN];
+    bool again =
+        net->stable_ids && a->origin != NET_ADDRESS_CONFIGURED && a->dad_counter < NET_IID_RETRIES;
     net->ip->count.nd_dad_failed++;
     inet_ntop(AF_INET6, a->addr.b, addr, sizeof(addr));
-    snprintf(text, sizeof(text), "port %s: %s is used by another node", port->name, addr);
+    snprintf(text, sizeof(text), "port %s: %s is used by another node%s", port->name, addr,
+             again ? "; trying the next" : "");
     net->ip->host->log(net->ip->host, 1, text);
+    if (again) {
+        try_another(net, port, a);
+        return;
+    }
+    a->state = NET_ADDRESS_DUPLICATE;
+    a->deadline = UINT64_MAX;
     net_bump(net);
 }
 

@@ -14,6 +14,31 @@ static uint64_t read_nonce(const uint8_t *p, size_t len)
     return len == 6 ? v : v | 1ull << 63;
 }
 
+/* RFC 4191, 2.1: two bits. The reserved value reads as medium in a message's header. */
+static const int8_t preferences[4] = {0, 1, 0, -1};
+#define RESERVED_PREFERENCE 2
+
+/* Bits behind the prefix are to be ignored. */
+static void cut_to_bits(struct ip_addr *prefix, unsigned bits)
+{
+    for (unsigned i = bits; i < 128; i++)
+        prefix->b[i / 8] &= (uint8_t) ~(0x80 >> i % 8);
+}
+
+/* RFC 4191, 2.3: as many bytes of the prefix as it needs. The reserved preference makes it void. */
+static void read_route(const uint8_t *p, size_t len, struct net_nd_options *out)
+{
+    unsigned bits = p[2], preference = p[3] >> 3 & 3;
+    if (len > 24 || bits > (len - 8) * 8 || preference == RESERVED_PREFERENCE ||
+        out->n_routes == NET_ND_ROUTES)
+        return;
+    struct net_nd_route *x = &out->routes[out->n_routes++];
+    *x = (struct net_nd_route){
+        .bits = (uint8_t)bits, .preference = preferences[preference], .lifetime = net_get32(p + 4)};
+    memcpy(x->prefix.b, p + 8, len - 8);
+    cut_to_bits(&x->prefix, bits);
+}
+
 /* RFC 4861, 4.6.2. */
 static void read_prefix(const uint8_t *p, size_t len, struct net_nd_options *out)
 {
@@ -26,9 +51,7 @@ static void read_prefix(const uint8_t *p, size_t len, struct net_nd_options *out
                                 .autonomous = p[3] & 0x40,
                                 .valid = net_get32(p + 4),
                                 .preferred = net_get32(p + 8)};
-    /* Bits behind the prefix are to be ignored. */
-    for (unsigned i = x->bits; i < 128; i++)
-        x->prefix.b[i / 8] &= (uint8_t) ~(0x80 >> i % 8);
+    cut_to_bits(&x->prefix, x->bits);
 }
 
 static void read_option(const uint8_t *p, size_t len, struct net_nd_options *out)
@@ -47,6 +70,9 @@ static void read_option(const uint8_t *p, size_t len, struct net_nd_options *out
         break;
     case NET_ND_OPT_MTU:
         out->mtu = net_get32(p + 4);
+        break;
+    case NET_ND_OPT_ROUTE:
+        read_route(p, len, out);
         break;
     case NET_ND_OPT_NONCE:
         out->has_nonce = true;
@@ -96,12 +122,10 @@ bool net_nd_advert_read(const uint8_t *icmp, size_t len, struct net_nd_advert *r
 {
     if (len < RA_LEN)
         return false;
-    static const int8_t preference[4] = {0, 1, 0, -1};
     *ra = (struct net_nd_advert){.hop_limit = icmp[4],
-                                 .preference = preference[icmp[5] >> 3 & 3],
+                                 .preference = preferences[icmp[5] >> 3 & 3],
                                  .lifetime = net_get16(icmp + 6),
                                  .reachable = net_get32(icmp + 8),
                                  .retrans = net_get32(icmp + 12)};
-    /* RFC 4191, 2.2: the reserved value means medium; with lifetime 0 it is ignored. */
     return net_nd_options_read(icmp + RA_LEN, len - RA_LEN, &ra->options);
 }

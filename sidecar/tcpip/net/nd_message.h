@@ -4,7 +4,8 @@
  * advertisements.
  *
  * Invariants: an option of length zero, or one that runs out of the message, makes the message bad
- * (RFC 4861, 6.1.2, 7.1); at most NET_ND_OPTIONS are looked at and NET_ND_PREFIXES prefixes kept.
+ * (RFC 4861, 6.1.2, 7.1); at most NET_ND_OPTIONS are looked at and NET_ND_PREFIXES prefixes and
+ * NET_ND_ROUTES routes kept.
  *
  * Pure. What the results point to is the message. Any thread.
  */
@@ -15,6 +16,7 @@
 
 #define NET_ND_OPTIONS  64
 #define NET_ND_PREFIXES 16
+#define NET_ND_ROUTES   16
 #define NET_ND_FOREVER  0xffffffffu
 
 enum {
@@ -23,6 +25,7 @@ enum {
     NET_ND_OPT_PREFIX = 3,
     NET_ND_OPT_MTU = 5,
     NET_ND_OPT_NONCE = 14, /* RFC 3971, 5.3.2; RFC 7527 */
+    NET_ND_OPT_ROUTE = 24, /* RFC 4191, 2.3 */
 };
 
 struct net_nd_prefix {
@@ -32,6 +35,13 @@ struct net_nd_prefix {
     uint32_t valid, preferred; /* seconds; NET_ND_FOREVER */
 };
 
+struct net_nd_route {
+    struct ip_addr prefix;
+    uint8_t bits;
+    int8_t preference;
+    uint32_t lifetime; /* seconds; NET_ND_FOREVER */
+};
+
 struct net_nd_options {
     bool has_source, has_target, has_nonce;
     struct net_mac source, target;
@@ -39,6 +49,8 @@ struct net_nd_options {
     uint32_t mtu;   /* 0: none */
     unsigned n_prefixes;
     struct net_nd_prefix prefixes[NET_ND_PREFIXES];
+    unsigned n_routes;
+    struct net_nd_route routes[NET_ND_ROUTES];
 };
 
 /* Reads options at p[0..len). False: the message is to be dropped. */

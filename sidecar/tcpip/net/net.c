@@ -200,6 +200,8 @@ int net_create(struct tcpip *ip, char *err, size_t errlen)
     net_rate_init(&net->error_rate, rate, rate < 50 ? rate : 50, ip->now);
     net_rate_init(&net->echo_rate, rate, rate < 50 ? rate : 50, ip->now);
     tcpip_random(ip, net->ids, sizeof(net->ids));
+    net->stable_ids = ip->config.ip6_secret[0] != '\0';
+    net_iid_key(ip->config.ip6_secret, &net->iid_key);
     net->n_ports = n;
     for (unsigned i = 0; i < n; i++)
         net_port_load(net, i);

@@ -29,6 +29,7 @@
 #include "sidecar/tcpip/net/ether.h"
 #include "sidecar/tcpip/net/group.h"
 #include "sidecar/tcpip/net/icmp_error.h"
+#include "sidecar/tcpip/net/iid.h"
 #include "sidecar/tcpip/net/loop.h"
 #include "sidecar/tcpip/net/neigh.h"
 #include "sidecar/tcpip/net/pmtu.h"
@@ -45,6 +46,7 @@
 #define NET_DEFAULT_ROUTERS 8    /* learned from advertisements, per port */
 #define NET_AUTO_ADDRESSES  8    /* made by SLAAC, per port */
 #define NET_RA_PREFIXES     16   /* on-link prefixes learned, per port */
+#define NET_RA_ROUTES       16   /* more specific routes learned (RFC 4191), per port */
 
 struct net_port {
     uint8_t index;
@@ -89,6 +91,8 @@ struct net {
     struct net_pmtu pmtu;
     struct net_loop loop;
     struct net_rate error_rate, echo_rate;
+    bool stable_ids; /* RFC 7217, by this key; else from the MAC */
+    struct hash_key iid_key;
     uint32_t ids[NET_IDS]; /* IPv4 and fragment identifications, by hash of the destination */
     struct net_routes routes;
     struct net_port ports[NET_PORTS];
@@ -128,6 +132,9 @@ struct net_port *net_address_port(const struct net *net, const struct ip_addr *a
 struct net_address *net_port_add_address(struct net *net, struct net_port *port,
                                          const struct net_address *address);
 void net_port_drop_address(struct net *net, struct net_port *port, struct net_address *address);
+/* Fills the lower half of an address that we make ourselves, by its prefix and dad_counter. */
+void net_port_interface_id(const struct net *net, const struct net_port *port,
+                           struct net_address *address);
 bool net_port_is_broadcast(const struct net_port *port, const struct ip_addr *addr);
 /* The directed broadcast or limited broadcast address of any port. */
 bool net_is_broadcast(const struct net *net, const struct ip_addr *addr);
@@ -135,7 +142,8 @@ bool net_is_broadcast(const struct net *net, const struct ip_addr *addr);
 /* ---- dad.c ---- */
 void net_dad_start(struct net *net, struct net_port *port, struct net_address *a);
 void net_dad_poll(struct net *net, struct net_port *port, uint64_t now);
-/* Another node uses, or probes for, this address of ours (RFC 4862, 5.4.3 to 5.4.5). */
+/* Another node uses, or probes for, this address of ours (RFC 4862, 5.4.3 to 5.4.5). `a` is not
+ * valid any more. */
 void net_dad_failed(struct net *net, struct net_port *port, struct net_address *a);
 
 /* ---- arp.c ---- */

@@ -183,6 +183,16 @@ static void load_routes(struct net *net, struct net_port *port, const struct dmm
     }
 }
 
+void net_port_interface_id(const struct net *net, const struct net_port *port,
+                           struct net_address *address)
+{
+    uint8_t *id = address->addr.b + 8;
+    if (net->stable_ids)
+        net_iid_stable(&net->iid_key, &address->addr, port->name, address->dad_counter, id);
+    else
+        net_mac_interface_id(&port->mac, id);
+}
+
 static void link_local(struct net *net, struct net_port *port)
 {
     struct net_address a = {.addr = {.b = {0xfe, 0x80}},
@@ -191,7 +201,7 @@ static void link_local(struct net *net, struct net_port *port)
                             .deadline = UINT64_MAX,
                             .preferred_until = UINT64_MAX,
                             .valid_until = UINT64_MAX};
-    net_mac_interface_id(&port->mac, a.addr.b + 8);
+    net_port_interface_id(net, port, &a);
     net_port_add_address(net, port, &a);
 }
 
@@ -247,7 +257,7 @@ void net_port_load(struct net *net, unsigned index)
         port->mtu6 = port->mtu;
     port->max_gso_size = info->max_gso_size;
     port->offloads = info->offloads;
-    port->vlan = info->vlan & 0x0fff;
+    port->vlan = (net->ip->config.vlan ? net->ip->config.vlan : info->vlan) & 0x0fff;
     port->autoconf = net->ip->config.ip6_autoconf;
     port->up = info->up;
     load_addresses(net, port, info);

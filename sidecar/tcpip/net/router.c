@@ -57,14 +57,20 @@ void net_router_gone(struct net *net, struct net_port *port, const struct ip_add
     net_bump(net);
 }
 
-/* How many routes of the port came from advertisements: with a gateway, or without. */
-static unsigned count_routes(const struct net *net, const struct net_port *port, bool gateway)
+/* Default routes, more specific ones and prefixes on link are counted apart: no kind takes the
+ * room of another. */
+static bool same_kind(const struct net_route *a, const struct net_route *b)
+{
+    bool on_link = net_ip_is_none(&a->gateway);
+    return on_link == net_ip_is_none(&b->gateway) && (on_link || !a->bits == !b->bits);
+}
+
+static unsigned count_routes(const struct net *net, const struct net_route *like)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < net->routes.n; i++) {
         const struct net_route *r = &net->routes.list[i];
-        n += r->port == port->index && r->origin == NET_ROUTE_RA &&
-             net_ip_is_none(&r->gateway) != gateway;
+        n += r->port == like->port && r->origin == NET_ROUTE_RA && same_kind(r, like);
     }
     return n;
 }
@@ -77,13 +83,12 @@ static void set_route(struct net *net, const struct net_port *port, struct net_r
     r->origin = NET_ROUTE_RA;
     r->expires = until(net->ip->now, seconds);
     bool had = net_route_remove(&net->routes, r);
-    bool gateway = !net_ip_is_none(&r->gateway);
     if (!seconds) {
         if (had)
             net_bump(net);
         return;
     }
-    if ((!had && count_routes(net, port, gateway) >= limit) || net_route_add(&net->routes, r)) {
+    if ((!had && count_routes(net, r) >= limit) || net_route_add(&net->routes, r)) {
         net->ip->count.nd_ra_limit++;
         return;
     }
@@ -114,6 +119,17 @@ static void renew(struct net *net, struct net_address *a, const struct net_nd_pr
     net_bump(net);
 }
 
+/* The address that we made of this prefix, by whatever identifier. */
+static struct net_address *find_auto(struct net_port *port, const struct ip_addr *prefix)
+{
+    for (unsigned k = 0; k < port->addresses.n; k++) {
+        struct net_address *a = &port->addresses.list[k];
+        if (a->origin == NET_ADDRESS_AUTO && net_ip_in_prefix(&a->addr, prefix, 64))
+            return a;
+    }
+    return NULL;
+}
+
 /* RFC 4862, 5.5.3. */
 static void autoconfigure(struct net *net, struct net_port *port, const struct net_nd_prefix *p)
 {
@@ -126,8 +142,10 @@ static void autoconfigure(struct net *net, struct net_port *port, const struct n
                             .deadline = UINT64_MAX,
                             .valid_until = until(net->ip->now, p->valid),
                             .preferred_until = until(net->ip->now, p->preferred)};
-    net_mac_interface_id(&port->mac, a.addr.b + 8);
-    struct net_address *have = net_address_find(&port->addresses, &a.addr);
+    net_port_interface_id(net, port, &a);
+    struct net_address *have = find_auto(port, &p->prefix);
+    if (!have)
+        have = net_address_find(&port->addresses, &a.addr);
     if (have) {
         if (have->origin == NET_ADDRESS_AUTO)
             renew(net, have, p);
@@ -150,6 +168,19 @@ static void take_prefix(struct net *net, struct net_port *port, const struct net
     }
     if (p->autonomous)
         autoconfigure(net, port, p);
+}
+
+/* RFC 4191, 3.1, as a host of type C; one for ::/0 overrules the message's header. */
+static void take_route(struct net *net, struct net_port *port, const struct ip_addr *router,
+                       const struct net_nd_route *told)
+{
+    if (ip_addr_is_link_local6(&told->prefix) || ip_addr_is_multicast(&told->prefix))
+        return;
+    struct net_route r = {.dst = told->prefix,
+                          .bits = told->bits,
+                          .gateway = *router,
+                          .preference = told->preference};
+    set_route(net, port, &r, told->lifetime, told->bits ? NET_RA_ROUTES : NET_DEFAULT_ROUTERS);
 }
 
 static void take_parameters(struct net *net, struct net_port *port, const struct net_nd_advert *ra)
@@ -188,5 +219,7 @@ bool net_router_advert(struct net *net, struct net_port *port, const struct net_
     take_parameters(net, port, &ra);
     for (unsigned i = 0; i < ra.options.n_prefixes; i++)
         take_prefix(net, port, &ra.options.prefixes[i]);
+    for (unsigned i = 0; i < ra.options.n_routes; i++)
+        take_route(net, port, &rx->p.src, &ra.options.routes[i]);
     return true;
 }

@@ -1,0 +1,164 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The stack `tcpip` against the kernel's TCP over a wire that loses, doubles, reorders and marks, in both
+# roles, over IPv4 and IPv6: all bytes arrive, both ways, compared by checksum.
+
+load lib
+
+SIZE=3000000
+
+setup_file() {
+    [ "$STACK" = tcpip ] || skip "this is about the stack tcpip"
+    export DMM_EXAMPLES_SUBNET6=fd00:62::/64
+    lab_setup tcpl 62
+    pod up a dmm.fd.io/stack=tcpip
+    pod up b
+    pod exec --plain b sysctl -qw net.ipv4.tcp_ecn=1
+    put_relay_between
+}
+teardown_file() {
+    [ -z "${LAB_PREFIX:-}" ] || lab_teardown
+    ip link del tcpl-r0 2>/dev/null || true
+}
+
+setup() { PIDS=(); }
+teardown() {
+    local pid
+    for pid in "${PIDS[@]}"; do
+        end_bg "$pid"
+    done
+}
+
+in_pod() { nsenter --net="/run/netns/dmm-$LAB_PREFIX-$1" "${@:2}"; }
+
+# The host's end of a's net1 leaves the bridge; a veth takes its place there, and the relay joins the two.
+# Each segment is a frame of its own, so that each may be lost.
+put_relay_between() {
+    local index dev
+    index=$(in_pod a ip -j link show net1 | jq ".[0].link_index")
+    NEAR=$(ip -j link | jq -r --argjson i "$index" '.[] | select(.ifindex == $i) | .ifname')
+    export NEAR
+    ip link add tcpl-r0 type veth peer name tcpl-r1
+    ip link set "$NEAR" nomaster
+    for dev in "$NEAR" tcpl-r0; do
+        sysctl -qw "net.ipv6.conf.$dev.disable_ipv6=1"
+        ip link set "$dev" arp off up
+    done
+    ip link set tcpl-r1 master "$DMM_EXAMPLES_BRIDGE" up
+    segments apart
+}
+
+segments() { # apart|merged: on the wire
+    local tso=on
+    [ "$1" = merged ] || tso=off
+    in_pod a ethtool -K net1 tso $tso
+    in_pod b ethtool -K eth0 tso $tso
+}
+
+# The wire is there while the test runs.
+wire() { # KEY=VALUE...
+    "$DMM_BUILD/tests/relay" a="$NEAR" b=tcpl-r0 "$@" >"$LAB_TMP/relay" 2>&1 3>&- &
+    RELAY=$!
+    PIDS+=("$RELAY")
+    within 5 grep -q ready "$LAB_TMP/relay"
+}
+sums() { # ends the wire and shows what it did
+    kill "$RELAY"
+    wait "$RELAY"
+    tail -n 1 "$LAB_TMP/relay"
+}
+did() { # KEY: so many, by the relay's last line
+    sed -n "s/^passed=.*$1=\([0-9]*\).*/\1/p; s/^\($1\)=\([0-9]*\).*/\2/p" "$LAB_TMP/relay" | tail -n 1
+}
+
+# One transfer: the server's pod is named, the other one connects.
+transfer() { # SERVER 4|6 KERNEL-CC STACK-CC
+    local server=$1 client=b cc_server=$4 cc_client=$3 six="" to status=0
+    [ "$2" = 6 ] && six=-6
+    # shellcheck disable=SC2086
+    to=$(pod ip $six "$server")
+    if [ "$server" = b ]; then
+        client=a cc_server=$3 cc_client=$4
+        pod_bg --plain b "$TOP/tests/e2e/bulk.py" serve "$to" 9000 $SIZE "$cc_server"
+    else
+        pod_bg a "$TOP/tests/e2e/bulk.py" serve "$to" 9000 $SIZE "$cc_server"
+    fi
+    local server_pid=$LAST_PID
+    PIDS+=("$server_pid")
+    within 10 grep -q listening "$LAB_TMP/$server.out"
+    if [ "$client" = b ]; then
+        timeout 60 "$TOP/examples/pod" exec --plain tcpl-b "$TOP/tests/e2e/bulk.py" connect "$to" 9000 $SIZE "$cc_client"
+    else
+        timeout 60 "$TOP/examples/pod" exec tcpl-a "$TOP/tests/e2e/bulk.py" connect "$to" 9000 $SIZE "$cc_client"
+    fi
+    wait "$server_pid" || status=$?
+    cat "$LAB_TMP/$server.out"
+    [ "$status" -eq 0 ]
+}
+
+# What the kernel has; a name that it lacks would only fail.
+kernel_has() { grep -qw "$1" /proc/sys/net/ipv4/tcp_available_congestion_control; }
+
+@test "1 % lost, the kernel connects, over IPv4: cubic, reno and bbr against cubic, reno, dctcp" {
+    wire seed=11 loss=10 delay_us=300
+    transfer a 4 cubic cubic
+    transfer a 4 reno reno
+    kernel_has bbr && transfer a 4 bbr dctcp
+    sums
+    [ "$(did dropped)" -gt 50 ]
+}
+
+@test "1 % lost, the stack connects, over IPv6" {
+    wire seed=12 loss=10 delay_us=300
+    transfer b 6 cubic cubic
+    transfer b 6 reno reno
+    kernel_has bbr && transfer b 6 bbr cubic
+    sums
+    [ "$(did dropped)" -gt 50 ]
+}
+
+@test "reordered and doubled, the stack connects, over IPv4" {
+    wire seed=13 reorder=50 reorder_us=1500 dup=10 delay_us=300
+    transfer b 4 cubic cubic
+    transfer b 4 reno cubic
+    sums
+    [ "$(did late)" -gt 200 ]
+    [ "$(did doubled)" -gt 50 ]
+}
+
+@test "all at once, the kernel connects, over IPv6" {
+    wire seed=14 loss=10 reorder=20 reorder_us=1500 dup=10 delay_us=300
+    transfer a 6 cubic cubic
+    transfer a 6 reno cubic
+    sums
+    [ "$(did dropped)" -gt 30 ]
+}
+
+@test "marked with CE: both sides see the marks and their echoes" {
+    local name
+    wire seed=15 mark=20 delay_us=300
+    transfer a 4 cubic cubic
+    transfer a 6 reno dctcp
+    transfer b 4 cubic dctcp
+    sums
+    [ "$(did marked)" -gt 50 ]
+    for name in tcp_ecn_ce_in tcp_ecn_echo_in; do
+        echo "$name $(counter a $name)"
+        [ "$(counter a $name)" -gt 0 ]
+    done
+}
+
+@test "merged frames of 64 KB are lost and marked whole, both ways" {
+    local echoed seen
+    echoed=$(counter a tcp_ecn_echo_in) seen=$(counter a tcp_ecn_ce_in)
+    segments merged
+    wire seed=16 loss=10 mark=100 delay_us=300
+    transfer a 4 cubic cubic
+    transfer b 6 cubic cubic
+    segments apart
+    sums
+    [ "$(did segments)" -gt 20 ]
+    [ "$(did dropped)" -gt 0 ]
+    [ "$(counter a tcp_ecn_echo_in)" -gt "$echoed" ]
+    [ "$(counter a tcp_ecn_ce_in)" -gt "$seen" ]
+}
