@@ -45,7 +45,11 @@ int dmm_cni_status(const struct dmm_cni_env *env, struct dmm_netconf *conf,
 /* Takes back the attachments of the network whose namespace is gone; *reaped counts them. Of `conf`
  * only name and state_root are looked at. What fails is tried again by the next GC or DEL. */
 int dmm_gc_reap_dead(const struct dmm_netconf *conf, unsigned *reaped, struct dmm_cni_error *error);
-/* The same, once after each boot, at the first ADD: what the old boot left holds leases. Failures
+/* Those that another boot than `boot_id` left. Needs no sight of the pods' namespaces, which a
+ * process in a container does not have. */
+int dmm_gc_reap_boots(const struct dmm_netconf *conf, const char *boot_id, unsigned *reaped,
+                      struct dmm_cni_error *error);
+/* The dead, once after each boot, at the first ADD: what the old boot left holds leases. Failures
  * are logged. */
 void dmm_gc_reap_at_boot(const struct dmm_netconf *conf, const char *boot_id);
 

@@ -20,6 +20,7 @@
 struct sweep {
     const struct dmm_netconf *conf;
     const json_t *valid; /* NULL: only the dead go */
+    const char *boot_id; /* not NULL: of the dead only those of other boots */
     unsigned reaped;
     struct dmm_cni_error *error; /* the first failure */
 };
@@ -56,7 +57,8 @@ static int sweep_one(void *arg, const char *container_id, const char *ifname)
             dmm_cni_fail_from(sweep->error, DMM_CNI_E_STATE, &err);
         return 0;
     }
-    if (sweep->valid || !dmm_attach_alive(&record)) {
+    bool other_boot = sweep->boot_id && strcmp(record.boot_id, sweep->boot_id) != 0;
+    if (sweep->valid || other_boot || (!sweep->boot_id && !dmm_attach_alive(&record))) {
         if (dmm_attach_takedown(&record, root, &failed))
             dmm_cni_fail(sweep->error, failed.code, "%.64s %s: %s", container_id, ifname,
                          failed.what.text);
@@ -83,6 +85,15 @@ int dmm_gc_reap_dead(const struct dmm_netconf *conf, unsigned *reaped, struct dm
     struct sweep dead = {.conf = conf, .error = error};
     int rc = sweep_all(&dead);
     *reaped = dead.reaped;
+    return rc;
+}
+
+int dmm_gc_reap_boots(const struct dmm_netconf *conf, const char *boot_id, unsigned *reaped,
+                      struct dmm_cni_error *error)
+{
+    struct sweep boots = {.conf = conf, .boot_id = boot_id, .error = error};
+    int rc = sweep_all(&boots);
+    *reaped = boots.reaped;
     return rc;
 }
 

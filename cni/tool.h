@@ -2,9 +2,11 @@
 /*
  * tool: what the plugin does when a person, or a unit at boot, calls it with arguments.
  *
- *   dmm gc [--state-dir DIR] [--network NAME]
+ *   dmm gc [--boot] [--state-dir DIR] [--network NAME]
  *
- * takes back the attachments whose namespace is gone, of one network or of all.
+ * takes back the attachments whose namespace is gone, of one network or of all; with --boot, those
+ * that an earlier boot left and no others, so that it may run in a container, which sees no
+ * namespaces of pods.
  */
 #ifndef DMM_CNI_TOOL_H
 #define DMM_CNI_TOOL_H

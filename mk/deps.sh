@@ -1,11 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs the packages of mk/deps.txt that are missing. Does nothing, and needs no root, where none is.
+# A second word on a line names a program that makes the package needless, wherever it came from.
 set -eu
 cd "$(dirname "$0")/.."
 
 missing=
-while read -r package; do
+while read -r package program; do
+    [ -z "$program" ] || ! command -v "$program" >/dev/null || continue
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
         missing="$missing $package"
 done <mk/deps.txt

@@ -5,7 +5,7 @@
 IN     ?= .ci mk common cni sidecar preload ctl deploy tests examples
 LINT_C  = $(shell find $(wildcard $(IN)) -name '*.c')
 LINT_H  = $(shell find $(wildcard $(IN)) -name '*.h')
-HEADERS = $(shell find common cni sidecar preload ctl tests -name '*.h' 2>/dev/null)
+HEADERS = $(shell find common cni sidecar preload ctl deploy tests -name '*.h' 2>/dev/null)
 # Scripts are known by their first line; .bash files are sourced by others and have none.
 LINT_SH = $(shell find $(wildcard $(IN)) -type f -exec awk 'FNR == 1 && \
           (/^\#!.*[\/ ](sh|bash|bats)$$/ || FILENAME ~ /\.bash$$/) { print FILENAME } { nextfile }' {} +)

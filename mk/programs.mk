@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-## make            build/dmm build/dmm-stackd build/libdmm.so build/dmmctl
+## make            build/dmm build/dmm-stackd build/libdmm.so build/dmmctl, and what deploys them:
+##                 build/dmm-install build/dmm-shim
+## make images     OCI archives of all of it in build/images
 #
 # Every folder's sources are found by wildcard; main.c of a program is kept out of its library, so
 # that unit tests link the rest.
@@ -15,6 +17,7 @@ TCPIP_SRC       = $(call srcs,sidecar/tcpip/*.c sidecar/tcpip/*/*.c)
 SIDECAR_SRC     = $(call srcs,sidecar/*.c sidecar/stacks/*.c sidecar/stacks/*/*.c sidecar/port/*.c)
 PRELOAD_SRC     = $(wildcard preload/*.c)
 CTL_SRC         = $(call srcs,ctl/*.c)
+INSTALLER_SRC   = $(call srcs,deploy/installer/*.c)
 
 LIB_COMMON  = $(BUILD)/lib/common.a
 LIB_JSON    = $(BUILD)/lib/common_json.a
@@ -22,6 +25,7 @@ LIB_CNI     = $(BUILD)/lib/cni.a
 LIB_TCPIP   = $(BUILD)/lib/tcpip.a
 LIB_SIDECAR = $(BUILD)/lib/sidecar.a
 LIB_CTL     = $(BUILD)/lib/ctl.a
+LIB_INSTALLER = $(BUILD)/lib/installer.a
 
 JANSSON_LIBS = -ljansson
 NL_CFLAGS   := $(shell pkg-config --cflags libnl-route-3.0 2>/dev/null)
@@ -59,6 +63,7 @@ $(eval $(call library,$(LIB_CNI),$(CNI_SRC)))
 $(eval $(call library,$(LIB_TCPIP),$(TCPIP_SRC)))
 $(eval $(call library,$(LIB_SIDECAR),$(SIDECAR_SRC)))
 $(eval $(call library,$(LIB_CTL),$(CTL_SRC)))
+$(eval $(call library,$(LIB_INSTALLER),$(INSTALLER_SRC)))
 
 SIDECAR_LIBS = $(DPDK_LIBS) -lmicrohttpd $(JANSSON_LIBS) -lpthread -ldl
 
@@ -73,5 +78,15 @@ $(BUILD)/dmmctl: $(BUILD)/obj/ctl/main.o $(LIB_CTL) $(LIB_JSON) $(LIB_COMMON)
 $(BUILD)/libdmm.so: $(call objs,$(PRELOAD_SRC)) $(LIB_COMMON)
 	$(link) -shared $^ $(LDFLAGS) -Wl,-z,nodelete -ldl
 
-.PHONY: programs
-programs: $(BUILD)/dmm $(BUILD)/dmm-stackd $(BUILD)/libdmm.so $(BUILD)/dmmctl
+$(BUILD)/dmm-install: $(BUILD)/obj/deploy/installer/main.o $(LIB_INSTALLER) $(LIB_CNI) $(LIB_COMMON)
+	$(link) $^ $(LDFLAGS) $(JANSSON_LIBS)
+# Static, so that its image needs nothing else. Sanitizers' runtimes can't be linked so.
+$(BUILD)/dmm-shim: $(BUILD)/obj/deploy/shim/main.o $(LIB_COMMON)
+	$(link) $^ $(LDFLAGS) $(if $(SAN),,-static)
+
+.PHONY: programs images
+PROGRAMS = $(BUILD)/dmm $(BUILD)/dmm-stackd $(BUILD)/libdmm.so $(BUILD)/dmmctl $(BUILD)/dmm-install \
+           $(BUILD)/dmm-shim
+programs: $(PROGRAMS)
+images: $(PROGRAMS)
+	$(Q)/usr/bin/python3 deploy/image/build.py --build $(BUILD) --out $(BUILD)/images $(IMAGES)

@@ -25,6 +25,7 @@ LIBS_tcp     = $(LIB_TCPIP) $(LIB_COMMON)
 LIBS_sidecar = $(LIB_SIDECAR) $(LIB_TCPIP) $(LIBS_common)
 LIBS_preload = $(LIB_PRELOAD) $(LIBS_common)
 LIBS_ctl     = $(LIB_CTL) $(LIBS_common)
+LIBS_installer = $(LIB_INSTALLER) $(LIBS_cni)
 SYS_common   = $(JANSSON_LIBS) -lpthread
 SYS_cni      = $(NL_LIBS) $(JANSSON_LIBS) -lpthread -ldl
 SYS_tcpip    = -lpthread
@@ -32,7 +33,8 @@ SYS_tcp      = -lpthread
 SYS_sidecar  = $(SIDECAR_LIBS)
 SYS_preload  = $(JANSSON_LIBS) -lpthread -ldl
 SYS_ctl      = $(JANSSON_LIBS) -lpthread
-AREAS        = common cni tcpip tcp sidecar preload ctl
+SYS_installer = $(SYS_cni)
+AREAS        = common cni tcpip tcp sidecar preload ctl installer
 
 $(BUILD)/obj/tests/%: EXTRA = $(NL_CFLAGS)
 $(BUILD)/obj/tests/unit/sidecar/ethdev%: EXTRA = $(DPDK_CFLAGS)

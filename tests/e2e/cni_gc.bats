@@ -186,3 +186,20 @@ STATUS null' ]
     [ "$status" -eq 2 ]
     [[ "$output" = *--state-dir* ]]
 }
+
+@test "dmm gc --boot: what an earlier boot left, and nothing that is alive, without sight or power over links" {
+    for i in a b; do pod_ns $i; done
+    conf | dmm ADD a >/dev/null
+    conf | dmm ADD b >/dev/null
+    # As in a container: no namespaces to be seen, no capabilities.
+    run unshare --net --mount bash -c "umount -l /run/netns 2>/dev/null; mount -t tmpfs tmpfs /run/netns &&
+        exec setpriv --bounding-set=-all --inh-caps=-all '$DMM' gc --boot --state-dir '$DIR/state'"
+    [ "$status" -eq 0 ]
+    [ "$output" = "cnig: 0 taken back" ]
+    sed -i -E 's/("bootId": *")[^"]*/\100000000-0000-0000-0000-000000000000/' "$DIR/state/cnig/cnig-a:net1.json"
+    run unshare --net --mount bash -c "umount -l /run/netns 2>/dev/null; mount -t tmpfs tmpfs /run/netns &&
+        exec setpriv --bounding-set=-all --inh-caps=-all '$DMM' gc --boot --state-dir '$DIR/state'"
+    [ "$output" = "cnig: 1 taken back" ]
+    [ "$(attached)" = "cnig-b:net1.json" ]
+    [ "$(leases)" -eq 1 ]
+}

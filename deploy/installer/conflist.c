@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "deploy/installer/installer.h"
+
+#include <errno.h>
+#include <string.h>
+
+static json_t *parse(const char *text, size_t len, const char *source, struct dmm_err *err)
+{
+    json_error_t where;
+    json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
+    if (json && !json_is_object(json)) {
+        json_decref(json);
+        dmm_err_set(err, EINVAL, "%s: must be a JSON object", source);
+        return NULL;
+    }
+    if (!json)
+        dmm_err_set(err, EINVAL, "%s: line %d, column %d: %s", source, where.line, where.column,
+                    where.text);
+    return json;
+}
+
+static bool is_ours(const json_t *plugin)
+{
+    const char *type = json_string_value(json_object_get(plugin, "type"));
+    return type && !strcmp(type, "dmm");
+}
+
+int installer_conflist_check(const char *text, size_t len, const char *source, struct dmm_err *err)
+{
+    json_t *json = parse(text, len, source, err);
+    if (!json)
+        return -EINVAL;
+    int rc = 0;
+    const json_t *plugins = json_object_get(json, "plugins");
+    bool found = false;
+    size_t i;
+    const json_t *plugin;
+    json_array_foreach(plugins, i, plugin) found = found || is_ours(plugin);
+    if (!json_is_string(json_object_get(json, "name")))
+        rc = dmm_err_set(err, EINVAL, "%s: name: missing, or not a string", source);
+    else if (!json_is_string(json_object_get(json, "cniVersion")))
+        rc = dmm_err_set(err, EINVAL, "%s: cniVersion: missing, or not a string", source);
+    else if (!found)
+        rc = dmm_err_set(err, EINVAL, "%s: plugins: none has type \"dmm\"", source);
+    json_decref(json);
+    return rc;
+}
+
+/* A list of the old form is one plugin with the list's own keys in it. */
+static json_t *as_list(json_t *primary, struct dmm_err *err)
+{
+    json_t *plugins = json_object_get(primary, "plugins");
+    if (json_is_array(plugins) && json_array_size(plugins))
+        return json_incref(primary);
+    if (plugins || !json_is_string(json_object_get(primary, "type"))) {
+        dmm_err_set(err, EINVAL, "the primary configuration has neither plugins nor a type");
+        return NULL;
+    }
+    json_t *plugin = json_copy(primary);
+    json_object_del(plugin, "name");
+    json_object_del(plugin, "cniVersion");
+    json_t *list =
+        json_pack("{s:O?, s:O?, s:[o]}", "cniVersion", json_object_get(primary, "cniVersion"),
+                  "name", json_object_get(primary, "name"), "plugins", plugin);
+    if (!list)
+        dmm_err_set(err, ENOMEM, "out of memory");
+    return list;
+}
+
+char *installer_conflist_chain(const char *primary_text, size_t primary_len,
+                               const char *plugin_text, size_t plugin_len, struct dmm_err *err)
+{
+    char *text = NULL;
+    json_t *list = NULL;
+    json_t *primary = parse(primary_text, primary_len, "the primary configuration", err);
+    json_t *plugin = primary ? parse(plugin_text, plugin_len, "our plugin", err) : NULL;
+    if (plugin && !is_ours(plugin))
+        dmm_err_set(err, EINVAL, "our plugin: type: must be \"dmm\"");
+    else if (plugin)
+        list = as_list(primary, err);
+    if (list) {
+        json_t *plugins = json_object_get(list, "plugins");
+        for (size_t i = json_array_size(plugins); i-- > 0;)
+            if (is_ours(json_array_get(plugins, i)))
+                json_array_remove(plugins, i);
+        json_array_insert(plugins, 1, plugin);
+        text = json_dumps(list, JSON_INDENT(2));
+        if (!text)
+            dmm_err_set(err, ENOMEM, "out of memory");
+    }
+    json_decref(list);
+    json_decref(plugin);
+    json_decref(primary);
+    return text;
+}

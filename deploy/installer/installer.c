@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "deploy/installer/installer.h"
+
+#include "cni/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PLUGIN_NAME "dmm"
+#define CONF_NAME   INSTALLER_PREFIX ".conflist"
+#define PLUGIN_MAX  ((size_t)64 << 20)
+#define CONF_MAX    ((size_t)1 << 20)
+
+struct text {
+    char *data;
+    size_t len;
+};
+
+static int read_path(const char *path, size_t max, struct text *text, struct dmm_err *err)
+{
+    return dmm_file_read(AT_FDCWD, path, max, &text->data, &text->len, err);
+}
+
+static int open_dir(const char *path, struct dmm_err *err)
+{
+    return dmm_dir_open(AT_FDCWD, path, err);
+}
+
+/* ---- which configuration ---- */
+
+static bool is_configuration(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot && name[0] != '.' &&
+           strncmp(name, INSTALLER_PREFIX, strlen(INSTALLER_PREFIX)) != 0 &&
+           (!strcmp(dot, ".conflist") || !strcmp(dot, ".conf") || !strcmp(dot, ".json"));
+}
+
+/* The first configuration that is not ours, as the runtime would take it without us. */
+static int find_primary(int dir, char name[NAME_MAX + 1], struct dmm_err *err)
+{
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!list) {
+        dmm_close(&fd);
+        return dmm_err_set(err, errno, "list the configurations: %s", strerror(errno));
+    }
+    name[0] = '\0';
+    const struct dirent *entry;
+    while ((entry = readdir(list)))
+        if (is_configuration(entry->d_name) && (!name[0] || strcmp(entry->d_name, name) < 0))
+            snprintf(name, NAME_MAX + 1, "%s", entry->d_name);
+    closedir(list);
+    return name[0] ? 0 : dmm_err_set(err, ENOENT, "there is no configuration to be chained to yet");
+}
+
+static int chain(int dir, struct text *conf, struct dmm_err *err)
+{
+    char name[NAME_MAX + 1];
+    struct text primary = {0};
+    int rc = find_primary(dir, name, err);
+    if (!rc)
+        rc = dmm_file_read(dir, name, CONF_MAX, &primary.data, &primary.len, err);
+    if (rc)
+        return rc;
+    char *chained = installer_conflist_chain(primary.data, primary.len, conf->data, conf->len, err);
+    free(primary.data);
+    if (!chained)
+        return dmm_err_prefix(err, "%s", name);
+    free(conf->data);
+    *conf = (struct text){chained, strlen(chained)};
+    return 0;
+}
+
+/* What our configuration is to be. */
+static int compose(const struct installer *installer, int dir, struct text *conf,
+                   struct dmm_err *err)
+{
+    int rc = read_path(installer->conf, CONF_MAX, conf, err);
+    if (rc)
+        return rc;
+    return installer->chained
+               ? chain(dir, conf, err)
+               : installer_conflist_check(conf->data, conf->len, installer->conf, err);
+}
+
+/* ---- files ---- */
+
+static bool same(int dir, const char *name, mode_t mode, const struct text *want)
+{
+    struct text have = {0};
+    struct stat status;
+    if (fstatat(dir, name, &status, AT_SYMLINK_NOFOLLOW) || (status.st_mode & 07777) != mode ||
+        dmm_file_read(dir, name, want->len, &have.data, &have.len, NULL))
+        return false;
+    bool equal = have.len == want->len && !memcmp(have.data, want->data, want->len);
+    free(have.data);
+    return equal;
+}
+
+/* `changed` NULL: only look. */
+static int put(int dir, const char *where, const char *name, mode_t mode, const struct text *want,
+               unsigned *changed, struct dmm_err *err)
+{
+    if (same(dir, name, mode, want))
+        return 0;
+    if (!changed)
+        return dmm_err_set(err, ESTALE, "%s/%s: missing, or not what it should be", where, name);
+    int rc = dmm_file_write(dir, name, mode, want->data, want->len, NULL, err);
+    if (rc)
+        return dmm_err_prefix(err, "%s", where);
+    (*changed)++;
+    return 0;
+}
+
+static int put_plugin(const struct installer *installer, unsigned *changed, struct dmm_err *err)
+{
+    struct text text = {0};
+    int dir __attribute__((cleanup(dmm_close))) = open_dir(installer->bin_dir, err);
+    int rc = dir < 0 ? dir : read_path(installer->plugin, PLUGIN_MAX, &text, err);
+    if (!rc)
+        rc = put(dir, installer->bin_dir, PLUGIN_NAME, 0755, &text, changed, err);
+    free(text.data);
+    return rc;
+}
+
+static int put_conf(const struct installer *installer, unsigned *changed, struct dmm_err *err)
+{
+    struct text text = {0};
+    int dir __attribute__((cleanup(dmm_close))) = open_dir(installer->conf_dir, err);
+    int rc = dir < 0 ? dir : compose(installer, dir, &text, err);
+    if (!rc)
+        rc = put(dir, installer->conf_dir, CONF_NAME, 0644, &text, changed, err);
+    free(text.data);
+    return rc;
+}
+
+static int go(const struct installer *installer, unsigned *changed, struct dmm_err *err)
+{
+    int rc = put_plugin(installer, changed, err);
+    return rc || !installer->conf_dir ? rc : put_conf(installer, changed, err);
+}
+
+int installer_apply(const struct installer *installer, unsigned *changed, struct dmm_err *err)
+{
+    *changed = 0;
+    return go(installer, changed, err);
+}
+
+int installer_check(const struct installer *installer, struct dmm_err *err)
+{
+    return go(installer, NULL, err);
+}
+
+int installer_remove(const struct installer *installer, struct dmm_err *err)
+{
+    if (!installer->conf_dir)
+        return 0;
+    int dir __attribute__((cleanup(dmm_close))) = open_dir(installer->conf_dir, err);
+    return dir < 0 ? dir : dmm_file_remove(dir, CONF_NAME, err);
+}

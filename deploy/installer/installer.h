@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * installer: keeps the CNI plugin and its network configuration in place on a node.
+ *
+ * Invariants
+ *   - a file appears whole or not at all: temporary name, fsync, rename;
+ *   - the plugin is in place before a configuration that names it;
+ *   - nothing but our plugin, our configuration and temporary files of the two is written;
+ *   - the plugin stays when all else goes: pods that are there still need its DEL.
+ *
+ * One thread. Errors come back and are logged by who called.
+ */
+#ifndef DMM_DEPLOY_INSTALLER_H
+#define DMM_DEPLOY_INSTALLER_H
+
+#include "common/err.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define INSTALLER_PREFIX "0-dmm" /* our configuration sorts first: the runtime takes the first */
+
+struct installer {
+    const char *plugin;   /* the program to install */
+    const char *bin_dir;  /* the runtime's folder of plugins */
+    const char *conf_dir; /* the runtime's folder of configurations; NULL: only the plugin */
+    const char *conf;     /* file: a conflist, or, with `chained`, one plugin's object */
+    bool chained;         /* behind the plugins of the first configuration that is not ours */
+};
+
+/* Makes what is missing or differs; *changed counts what was written. -ENOENT: there is no primary
+ * configuration to be chained to yet. */
+int installer_apply(const struct installer *installer, unsigned *changed, struct dmm_err *err);
+/* 0 if all is in place, -ESTALE with what is not. Changes nothing. */
+int installer_check(const struct installer *installer, struct dmm_err *err);
+/* Takes the configuration away, and temporary files; the plugin stays. */
+int installer_remove(const struct installer *installer, struct dmm_err *err);
+
+/* ---- conflist.c: pure ---- */
+
+/* Checks a stand-alone configuration. `source` names it in errors. */
+int installer_conflist_check(const char *text, size_t len, const char *source, struct dmm_err *err);
+/* The primary's list with our plugin after the one that makes the pod's interface, i.e. after its
+ * first plugin; malloc'ed. The primary may be a list or one plugin's configuration. */
+char *installer_conflist_chain(const char *primary, size_t primary_len, const char *plugin,
+                               size_t plugin_len, struct dmm_err *err);
+
+#endif

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the Kubernetes tests share: nodes with real containerd, images, and pods as a kubelet plays them
+# (tests/e2e/cri). Each file has a prefix of its own; a node's files lie in $DIR/NODE.
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+export DMM_BUILD=${DMM_BUILD:-$TOP/build}
+CRI=$TOP/tests/e2e/cri
+TEST_IMAGES=$DMM_BUILD/tests/images
+
+k8s_setup() { # PREFIX
+    local program
+    for program in containerd runc ctr; do
+        command -v $program >/dev/null || skip "no $program: real runtimes can't be tried (containerd, runc)"
+    done
+    /usr/bin/python3 -c 'import grpc, google.protobuf, yaml' 2>/dev/null || skip "no python3-grpcio, python3-yaml"
+    export DIR=/run/dmm-test-$1
+    k8s_teardown
+    mkdir -p "$DIR"
+    k8s_images
+}
+
+# Builds what is out of date: our images from the programs, the others once.
+k8s_images() {
+    local newest=$TEST_IMAGES/dmm-stackd.tar
+    mkdir -p "$TEST_IMAGES"
+    if [ ! -e "$TEST_IMAGES/memcached.tar" ]; then
+        gcc -O2 -static -o "$DMM_BUILD/tests/pause" "$CRI/pause.c"
+        /usr/bin/python3 "$CRI/apps.py" "$TEST_IMAGES" "$DMM_BUILD/tests/pause"
+    fi
+    if [ ! -e "$newest" ] || [ -n "$(find "$DMM_BUILD" "$TOP/deploy/image" -maxdepth 1 -newer "$newest" -type f)" ]; then
+        "$TOP/deploy/image/build.py" --build "$DMM_BUILD" --out "$TEST_IMAGES"
+    fi
+}
+
+k8s_teardown() {
+    local node
+    for node in "$DIR"/*/pid; do
+        [ -e "$node" ] && node_stop "$(basename "$(dirname "$node")")"
+    done
+    find /sys/fs/cgroup -depth -type d -path '*/dmm-test/*' -exec rmdir {} + 2>/dev/null || true
+    rm -rf "${DIR:?}"
+}
+
+# Starts a node, also again after node_stop, as a reboot does.
+node_start() { # NODE
+    mkdir -p "$DIR/$1"
+    "$CRI/node.sh" "$DIR/$1" >"$DIR/$1/node.log" 2>&1 3>&- &
+    echo $! >"$DIR/$1/pid"
+    disown
+    within 20 ctr -a "$DIR/$1/c.sock" version
+    local image
+    for image in "$TEST_IMAGES"/*.tar; do
+        ctr -a "$DIR/$1/c.sock" -n k8s.io images import "$image" >/dev/null &
+    done
+    wait
+    within 10 in_node "$1" test -e /run/netns
+}
+
+# The process whose namespaces are the node's: the first in its process namespace.
+node_pid() { pgrep -P "$(cat "$DIR/$1/pid")" | head -n 1; }
+
+node_stop() { # NODE: as if power went
+    local pid
+    pid=$(cat "$DIR/$1/pid")
+    rm -f "$DIR/$1/pid"
+    kill -9 "$pid" 2>/dev/null || return 0
+    while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+    # Mounts of containers go with the namespace, which goes with its last process.
+    within 10 eval "! pgrep -f 'containerd-shim.*$DIR/$1'" || true
+}
+
+in_node() { # NODE CMD...
+    local node=$1
+    shift
+    nsenter -t "$(node_pid "$node")" --net --mount --pid "$@" 3>&-
+}
+
+kubelet() { # NODE VERB...
+    local node=$1
+    shift
+    in_node "$node" /usr/bin/python3 "$CRI/kubelet.py" "$DIR/$node" "$@"
+}
+
+# dmmctl in the pod's sidecar container.
+sidecar_ctl() { # NODE POD ARG...
+    local node=$1 pod=$2
+    shift 2
+    kubelet "$node" exec "$pod" dmm-stackd dmmctl "$@"
+}
+
+pod_uid() { jq -r '.pod.metadata.uid' "$DIR/$1"/pods/*/pod.json | head -n 1; }
+
+# The address of a pod's port, from its pod directory.
+port_ip() { # NODE UID [IFNAME]
+    in_node "$1" cat "/run/dmm/pods/$2/ports/${3:-net1}.json" | jq -r '.addresses[0]' | cut -d/ -f1
+}
+
+# Runs CMD until it succeeds, at most SECONDS.
+within() { # SECONDS CMD...
+    local end=$((SECONDS + $1 * ${DMM_TIME_FACTOR:-1}))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        if [ $SECONDS -ge $end ]; then
+            echo "not within the time: $*"
+            "$@" || true
+            return 1
+        fi
+        sleep 0.1
+    done
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cni/file.h"
+#include "deploy/installer/installer.h"
+#include "tests/unit/cmocka.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ALONE                                                                                      \
+    "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"dmm\",\"link\":{}}]}"
+#define PLUGIN "{\"type\":\"dmm\",\"mode\":\"chained\"}"
+#define PRIMARY                                                                                    \
+    "{\"cniVersion\":\"1.0.0\",\"name\":\"cluster\",\"plugins\":[{\"type\":\"bridge\"},"           \
+    "{\"type\":\"portmap\"}]}"
+
+static char root[64];
+static char plugin[96], bin[96], confs[96], conf[96];
+
+static void write_file(const char *name, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "%s/%s", root, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fputs(text, file) < 0, 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static char *read_file(const char *name)
+{
+    char path[256];
+    char *text = NULL;
+    size_t len;
+    snprintf(path, sizeof(path), "%s/%s", root, name);
+    return dmm_file_read(AT_FDCWD, path, 1 << 20, &text, &len, NULL) ? NULL : text;
+}
+
+static int set_up(void **state)
+{
+    UNUSED(state);
+    strcpy(root, "/tmp/dmm-install.XXXXXX");
+    if (!mkdtemp(root))
+        return -1;
+    snprintf(plugin, sizeof(plugin), "%s/plugin", root);
+    snprintf(bin, sizeof(bin), "%s/bin", root);
+    snprintf(confs, sizeof(confs), "%s/net.d", root);
+    snprintf(conf, sizeof(conf), "%s/cni.json", root);
+    write_file("plugin", "program 1");
+    return mkdir(bin, 0755) || mkdir(confs, 0755);
+}
+
+static int tear_down(void **state)
+{
+    UNUSED(state);
+    return dmm_dir_remove(AT_FDCWD, root, NULL);
+}
+
+static struct installer installer(bool chained)
+{
+    return (struct installer){
+        .plugin = plugin, .bin_dir = bin, .conf_dir = confs, .conf = conf, .chained = chained};
+}
+
+static void puts_plugin_and_conf_and_repairs(void **state)
+{
+    UNUSED(state);
+    struct dmm_err err = {0};
+    struct installer it = installer(false);
+    unsigned changed;
+    char path[256];
+    struct stat status;
+    write_file("cni.json", ALONE);
+    assert_int_equal(installer_check(&it, &err), -ESTALE);
+    assert_non_null(strstr(err.text, "bin/dmm: missing"));
+    assert_int_equal(installer_apply(&it, &changed, &err), 0);
+    assert_int_equal(changed, 2);
+    assert_int_equal(installer_check(&it, &err), 0);
+    snprintf(path, sizeof(path), "%s/dmm", bin);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0755);
+    assert_int_equal(installer_apply(&it, &changed, &err), 0);
+    assert_int_equal(changed, 0);
+
+    /* Damage: another content of the same length, a mode, a file that is gone. */
+    write_file("bin/dmm", "program X");
+    assert_int_equal(installer_apply(&it, &changed, &err), 0);
+    assert_int_equal(changed, 1);
+    assert_int_equal(chmod(path, 0644), 0);
+    assert_int_equal(installer_check(&it, &err), -ESTALE);
+    assert_int_equal(installer_apply(&it, &changed, &err), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(installer_apply(&it, &changed, &err), 0);
+    assert_int_equal(changed, 1);
+
+    /* An upgrade. */
+    write_file("plugin", "program 2 is longer");
+    assert_int_equal(installer_apply(&it, &changed, &err), 0);
+    char *text = read_file("bin/dmm");
+    assert_string_equal(text, "program 2 is longer");
+    free(text);
+}
+
+static void bad_conf_keeps_the_old_one(void **state)
+{
+    UNUSED(state);
+    struct dmm_err err = {0};
+    struct installer it = installer(false);
+    unsigned changed;
+    write_file("cni.json", ALONE);
+    assert_int_equal(installer_apply(&it, &changed, &err), 0);
+    static const char *const bad[][2] = {
+        {"{", "line 1"},
+        {"[]", "must be a JSON object"},
+        {"{\"cniVersion\":\"1.0.0\",\"plugins\":[{\"type\":\"dmm\"}]}", "name: missing"},
+        {"{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"ptp\"}]}", "none has"},
+        {"{\"name\":\"n\",\"plugins\":[{\"type\":\"dmm\"}]}", "cniVersion: missing"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        write_file("cni.json", bad[i][0]);
+        assert_int_equal(installer_apply(&it, &changed, &err), -EINVAL);
+        assert_non_null(strstr(err.text, bad[i][1]));
+    }
+    char *text = read_file("net.d/0-dmm.conflist");
+    assert_string_equal(text, ALONE);
+    free(text);
+}
+
+static void no_plugin_no_conf(void **state)
+{
+    UNUSED(state);
+    struct dmm_err err = {0};
+    struct installer it = installer(false);
+    unsigned changed;
+    write_file("cni.json", ALONE);
+    assert_int_equal(rmdir(bin), 0);
+    assert_int_equal(installer_apply(&it, &changed, &err), -ENOENT);
+    assert_null(read_file("net.d/0-dmm.conflist"));
+}
+
+static void chained_follows_the_primary(void **state)
+{
+    UNUSED(state);
+    struct dmm_err err = {0};
+    struct installer it = installer(true);
+    unsigned changed;
+    write_file("cni.json", PLUGIN);
+    assert_int_equal(installer_apply(&it, &changed, &err), -ENOENT);
+    assert_int_equal(changed, 1); /* the plugin is there already */
+    write_file("net.d/20-other.conflist", "{}");
+    write_file("net.d/10-cluster.conflist", PRIMARY);
+    assert_int_equal(installer_apply(&it, &changed, &err), 0);
+    char *text = read_file("net.d/0-dmm.conflist");
+    json_t *list = json_loads(text, 0, NULL);
+    free(text);
+    json_t *plugins = json_object_get(list, "plugins");
+    assert_int_equal(json_array_size(plugins), 3);
+    assert_string_equal(json_string_value(json_object_get(list, "name")), "cluster");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(plugins, 1), "type")),
+                        "dmm");
+    json_decref(list);
+
+    /* The primary is replaced by one of the old form. */
+    write_file("net.d/10-cluster.conflist",
+               "{\"cniVersion\":\"0.3.1\",\"name\":\"new\",\"type\":\"ptp\",\"mtu\":9000}");
+    assert_int_equal(installer_apply(&it, &changed, &err), 0);
+    assert_int_equal(changed, 1);
+    text = read_file("net.d/0-dmm.conflist");
+    assert_non_null(strstr(text, "9000"));
+    assert_non_null(strstr(text, "\"dmm\""));
+    free(text);
+
+    assert_int_equal(installer_remove(&it, &err), 0);
+    assert_null(read_file("net.d/0-dmm.conflist"));
+    text = read_file("bin/dmm");
+    assert_non_null(text); /* pods need its DEL */
+    free(text);
+    assert_int_equal(installer_remove(&it, &err), 0);
+}
+
+static void chains_only_what_makes_sense(void **state)
+{
+    UNUSED(state);
+    struct dmm_err err = {0};
+    static const char *const bad[][3] = {
+        {"{}", PLUGIN, "neither plugins nor a type"},
+        {"{\"plugins\":[]}", PLUGIN, "neither plugins nor a type"},
+        {"nonsense", PLUGIN, "the primary configuration: line 1"},
+        {PRIMARY, "{\"type\":\"ptp\"}", "our plugin: type"},
+        {PRIMARY, "", "our plugin: line 1"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_null(installer_conflist_chain(bad[i][0], strlen(bad[i][0]), bad[i][1],
+                                             strlen(bad[i][1]), &err));
+        assert_non_null(strstr(err.text, bad[i][2]));
+    }
+    /* Twice is once. */
+    char *once = installer_conflist_chain(PRIMARY, strlen(PRIMARY), PLUGIN, strlen(PLUGIN), &err);
+    assert_non_null(once);
+    char *twice = installer_conflist_chain(once, strlen(once), PLUGIN, strlen(PLUGIN), &err);
+    assert_string_equal(once, twice);
+    free(once);
+    free(twice);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(puts_plugin_and_conf_and_repairs, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(bad_conf_keeps_the_old_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_plugin_no_conf, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(chained_follows_the_primary, set_up, tear_down),
+        cmocka_unit_test(chains_only_what_makes_sense),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
