@@ -10,7 +10,9 @@ Q       = $(if $(V),,@)
 
 WARN    = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
           -Wpointer-arith -Wvla -Wundef -Wformat=2 -Wno-format-nonliteral
-SANFLAGS_address = -fsanitize=address,undefined -fno-sanitize-recover=undefined
+# Undefined behaviour traps, which AddressSanitizer then reports where its own findings go: gcc's libubsan
+# beside libasan heeds no log_path, and what a sidecar wrote to stderr was lost.
+SANFLAGS_address = -fsanitize=address,undefined -fsanitize-undefined-trap-on-error
 # Fences only order wake-ups here, data is ordered by acquire and release: gcc's warning that it does
 # not follow fences is no finding.
 SANFLAGS_thread  = -fsanitize=thread $(if $(findstring clang,$(CC)),,-Wno-tsan)

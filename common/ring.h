@@ -128,10 +128,13 @@ static inline uint32_t dmm_ready_take(struct dmm_waitset *waitset)
     return atomic_exchange_explicit(&waitset->ready, 0, memory_order_acquire);
 }
 
-/* Copies into and out of a ring of `size` bytes at stream position `at`; len <= size. */
+/* Copies into and out of a ring of `size` bytes at stream position `at`; len <= size. Of no bytes,
+ * the other end may be null. */
 static inline void dmm_ring_write(char *ring, uint32_t size, uint32_t at, const void *from,
                                   uint32_t len)
 {
+    if (!len)
+        return;
     uint32_t start = at & (size - 1);
     uint32_t first = len < size - start ? len : size - start;
     memcpy(ring + start, from, first);
@@ -140,6 +143,8 @@ static inline void dmm_ring_write(char *ring, uint32_t size, uint32_t at, const 
 static inline void dmm_ring_read(const char *ring, uint32_t size, uint32_t at, void *to,
                                  uint32_t len)
 {
+    if (!len)
+        return;
     uint32_t start = at & (size - 1);
     uint32_t first = len < size - start ? len : size - start;
     memcpy(to, ring + start, first);
