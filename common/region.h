@@ -40,7 +40,7 @@
 
 #define DMM_CACHE_LINE     64
 #define DMM_REGION_MAGIC   UINT64_C(0x31304d4d442d4f49) /* "IO-DMM01" */
-#define DMM_REGION_VERSION 1
+#define DMM_REGION_VERSION 2
 #define DMM_NONE           UINT32_MAX /* no index */
 
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
@@ -49,7 +49,8 @@ _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
 /* ---- commands: app -> sidecar ---- */
 
 /*
- * sync: has a reply (reply slot given). async: none, `reply` is DMM_NO_REPLY.
+ * sync: has a reply (reply slot given). async: none, `reply` is DMM_NO_REPLY. either: as the app
+ * chooses.
  *
  * A command on a socket that the process does not hold (its other thread may just have closed it)
  * is refused: -EBADF if it is sync, else it is dropped and counted. What no correct app does (an
@@ -58,7 +59,9 @@ _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
  */
 enum dmm_command_op {
     DMM_CMD_NONE,
-    DMM_CMD_OPEN,       /* sync   instance, open{family,type,protocol,flags}; -> reply.socket */
+    DMM_CMD_OPEN,       /* sync   instance, open{family,type,protocol,flags,peer}; -> reply.socket.
+                         *        A peer (family not 0, streams only) connects it too, as CONNECT
+                         *        does, in one round trip; what fails leaves no socket */
     DMM_CMD_BIND,       /* sync   addr -> reply.addr, reply.socket: the index that stands for the
                          *        socket from now on (another one only after DMM_OPEN_ADOPT) */
     DMM_CMD_LISTEN,     /* sync   value = backlog */
@@ -73,7 +76,7 @@ enum dmm_command_op {
     DMM_CMD_SHUTDOWN,   /* async  value = SHUT_RD, SHUT_WR, SHUT_RDWR */
     DMM_CMD_CLOSE,      /* async  this process lets go, its watches on the socket end; the last
                          *        holder's closes the connection; value: 1 = abort (SO_LINGER 0) */
-    DMM_CMD_SETSOCKOPT, /* sync   opt{level,name,len,value} */
+    DMM_CMD_SETSOCKOPT, /* either opt{level,name,len,value} */
     DMM_CMD_GETSOCKOPT, /* sync   opt{level,name,len} -> reply.len, reply.data */
     DMM_CMD_WATCH,      /* async  watch{slot,waitset,events}: news of `socket` go to that waitset,
                          *        what is true at that moment (readable, connected, over) first.
@@ -103,6 +106,7 @@ struct dmm_command {
         struct dmm_addr addr;
         struct {
             uint16_t family, type, protocol, flags;
+            struct dmm_addr peer;
         } open;
         struct {
             int32_t level, name;

@@ -43,6 +43,8 @@ struct client {
     struct dmm_policy policy; /* this process's copy */
     uint32_t policy_generation;
     bool have_policy;
+    /* Relaxed: options that a stream socket of an instance is known to take; options.c's bits. */
+    _Atomic uint8_t options_taken[DMM_MAPPING_INSTANCES];
     /* The waitset that ATTACH or FORK brought, for the first thread that asks. */
     _Atomic bool have_spare; /* rel/acq */
     _Atomic int spare_doorbell;

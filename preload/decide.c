@@ -112,7 +112,7 @@ static uint16_t bind_family(int fd, const struct entry *entry, struct client *cl
 static int prepare_part(struct client *client, uint32_t instance, uint16_t family,
                         struct entry *entry, struct part *part)
 {
-    int r = socket_open_part(client, instance, family, entry, false, part);
+    int r = socket_open_part(client, instance, family, entry, false, NULL, part);
     if (r < 0)
         return r;
     socket_set_word(part->sock, WORD_STATUS,
@@ -210,7 +210,31 @@ static int become_stack(int fd, struct entry *entry, struct client *client, cons
 
 /* ---- connect ---- */
 
-static int connect_undecided(int fd, struct entry *entry, const struct dmm_addr *remote)
+/* A new part that connects at once: nothing that was set on the socket needs an answer before. */
+static int open_connecting(struct client *client, uint32_t instance, struct entry *entry,
+                           const struct dmm_addr *remote, struct part *part)
+{
+    int r = socket_open_part(client, instance, remote->family, entry, false, remote, part);
+    if (r < 0)
+        return r;
+    socket_set_word(part->sock, WORD_STATUS,
+                    atomic_load_explicit(&entry->status, memory_order_relaxed));
+    if (entry->late)
+        options_replay(client, entry, part, &entry->late->record);
+    return 0;
+}
+
+static bool can_open_connecting(const struct client *client, uint32_t instance,
+                                const struct entry *entry)
+{
+    const struct late *late = entry->late;
+    return entry->type == SOCK_STREAM &&
+           (!late ||
+            (late->n_parts == 0 && options_need_no_answer(client, instance, &late->record)));
+}
+
+static int connect_undecided(int fd, struct entry *entry, const struct dmm_addr *remote,
+                             bool *begun)
 {
     struct client *client;
     struct part part;
@@ -220,9 +244,12 @@ static int connect_undecided(int fd, struct entry *entry, const struct dmm_addr 
         return instance;
     if (instance == DMM_INSTANCE_KERNEL)
         return become_kernel(fd, entry);
-    int r = take_part(client, (uint32_t)instance, remote->family, entry, &part);
+    bool at_once = can_open_connecting(client, (uint32_t)instance, entry);
+    int r = at_once ? open_connecting(client, (uint32_t)instance, entry, remote, &part)
+                    : take_part(client, (uint32_t)instance, remote->family, entry, &part);
     if (r < 0)
         return r;
+    *begun = at_once;
     r = become_stack(fd, entry, client, &part);
     if (r < 0)
         socket_close_part(client, &part);
@@ -268,12 +295,12 @@ static int connect_multi(int fd, struct entry *entry, const struct dmm_addr *rem
     return r;
 }
 
-int decide_connect(int fd, struct entry *entry, const struct dmm_addr *remote)
+int decide_connect(int fd, struct entry *entry, const struct dmm_addr *remote, bool *begun)
 {
     int r = 0;
     lock_take(&entry->lock, LOCK_PRIVATE);
     if (entry->phase == PHASE_UNDECIDED)
-        r = connect_undecided(fd, entry, remote);
+        r = connect_undecided(fd, entry, remote, begun);
     else if (entry->phase == PHASE_MULTI)
         r = connect_multi(fd, entry, remote);
     lock_drop(&entry->lock);

@@ -19,8 +19,9 @@
 /* socket(2) for AF_INET and AF_INET6; the fd or a negative errno. */
 int decide_new(int family, int type, int protocol);
 
-/* By the remote address: afterwards STACK or NATIVE. */
-int decide_connect(int fd, struct entry *entry, const struct dmm_addr *remote);
+/* By the remote address: afterwards STACK or NATIVE. *begun: a stream's connect has been asked for
+ * too, in the same round trip (its refusal is this function's); else it is left as it was. */
+int decide_connect(int fd, struct entry *entry, const struct dmm_addr *remote, bool *begun);
 /* bind(2) itself: afterwards STACK or MULTI, bound; or NATIVE, and bound by the kernel too. */
 int decide_bind(int fd, struct entry *entry, const struct dmm_addr *local);
 /* listen(2) or a blocking receive on an unbound socket: a bind to port 0 on all that the mapping

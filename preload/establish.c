@@ -107,9 +107,9 @@ static int start_over(struct entry *entry)
     struct part part;
     lock_take(&entry->lock, LOCK_PRIVATE);
     struct part old = entry->part;
-    int r = client_is_dead(entry->client)
-                ? -ENETDOWN
-                : socket_open_part(entry->client, old.instance, old.family, entry, false, &part);
+    int r = client_is_dead(entry->client) ? -ENETDOWN
+                                          : socket_open_part(entry->client, old.instance,
+                                                             old.family, entry, false, NULL, &part);
     if (r == 0) {
         for (int word = 0; word <= WORD_RCVBUF; word++)
             socket_set_word(part.sock, (enum socket_word)word,
@@ -121,11 +121,14 @@ static int start_over(struct entry *entry)
     return r;
 }
 
-static int connect_stream(struct entry *entry, const struct dmm_addr *remote)
+/* `begun`: the decision has sent the connect with it. */
+static int connect_stream(struct entry *entry, const struct dmm_addr *remote, bool begun)
 {
     struct dmm_socket *sock = entry->part.sock;
-    uint32_t state = socket_state(sock);
     bool nonblock = socket_nonblock(entry);
+    if (begun)
+        return nonblock ? -EINPROGRESS : await_connection(entry);
+    uint32_t state = socket_state(sock);
     if (state & DMM_SS_LISTENING)
         return -EISCONN;
     if (state & DMM_SS_CONNECTED) {
@@ -161,18 +164,19 @@ static int disconnect(int fd, struct entry *entry, const struct sockaddr *sa, so
 int establish_connect(int fd, struct entry *entry, const struct sockaddr *sa, socklen_t len)
 {
     struct dmm_addr remote;
+    bool begun = false;
     if (!sa)
         return -EFAULT;
     if (len >= (socklen_t)sizeof(sa->sa_family) && sa->sa_family == AF_UNSPEC)
         return disconnect(fd, entry, sa, len);
     int r = socket_take_address(entry, sa, len, &remote);
     if (r == 0)
-        r = decide_connect(fd, entry, &remote);
+        r = decide_connect(fd, entry, &remote, &begun);
     if (r < 0)
         return r;
     if (phase_of(entry) == PHASE_NATIVE)
         return REAL(connect)(fd, sa, len) < 0 ? -errno : 0;
-    return entry->type == SOCK_STREAM ? connect_stream(entry, &remote)
+    return entry->type == SOCK_STREAM ? connect_stream(entry, &remote, begun)
                                       : send_connect(entry, &remote);
 }
 

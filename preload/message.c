@@ -81,7 +81,8 @@ static ssize_t send_datagram(int fd, struct entry *entry, const struct msghdr *m
     if (phase_of(entry) == PHASE_UNDECIDED) {
         if (!to)
             return entry->kernel ? MESSAGE_NATIVE : -EDESTADDRREQ;
-        int r = decide_connect(fd, entry, to);
+        bool begun = false; /* a datagram socket's never is */
+        int r = decide_connect(fd, entry, to, &begun);
         if (r < 0)
             return r;
     }

@@ -4,12 +4,14 @@
 #include "preload/calls.h"
 #include "preload/command.h"
 #include "preload/decide.h"
+#include "preload/policy.h"
 #include "preload/report.h"
 #include "preload/socket.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/time.h>
 
@@ -46,6 +48,47 @@ static const struct own_option *find_own(int level, int name)
             return &own_options[i];
     }
     return NULL;
+}
+
+/* Options of streams that whoever knows them takes in any state and with any int. Once an instance
+ * has taken one, the next is sent without waiting for an answer that can only be the same: programs
+ * set these on every connection. */
+static const struct {
+    int level, name;
+} plain_options[] = {
+    {IPPROTO_TCP, TCP_NODELAY},
+    {IPPROTO_TCP, TCP_QUICKACK},
+    {SOL_SOCKET, SO_KEEPALIVE},
+    {SOL_SOCKET, SO_REUSEADDR},
+};
+
+/* The option's bit in client.options_taken; 0: it has none. */
+static uint8_t plain_bit(int level, int name, socklen_t len)
+{
+    for (size_t i = 0; i < sizeof(plain_options) / sizeof(plain_options[0]); i++) {
+        if (plain_options[i].level == level && plain_options[i].name == name)
+            return len >= sizeof(int) ? (uint8_t)(1u << i) : 0;
+    }
+    return 0;
+}
+
+/* Whether a stream socket of the instance certainly takes the option. */
+static bool is_taken(const struct client *client, uint32_t instance, uint8_t bit)
+{
+    return bit && instance < DMM_MAPPING_INSTANCES && !client_is_dead(client) &&
+           (atomic_load_explicit(&client->options_taken[instance], memory_order_relaxed) & bit);
+}
+
+bool options_need_no_answer(const struct client *client, uint32_t instance,
+                            const struct record *record)
+{
+    for (uint32_t i = 0; i < record->n; i++) {
+        const struct record_option *option = &record->options[i];
+        if (!find_own(option->level, option->name) &&
+            !is_taken(client, instance, plain_bit(option->level, option->name, option->len)))
+            return false;
+    }
+    return true;
 }
 
 /* ---- set ---- */
@@ -130,7 +173,16 @@ static int set_by_stack(struct client *client, const struct part *part, int leve
         return -ENOPROTOOPT;
     if (len)
         memcpy(command.opt.value, value, len);
-    return command_call(client, &command, NULL);
+    uint8_t bit = part->sock->type == SOCK_STREAM ? plain_bit(level, name, len) : 0;
+    if (is_taken(client, part->instance, bit)) {
+        command.reply = DMM_NO_REPLY;
+        command_send(client, &command);
+        return 0;
+    }
+    int r = command_call(client, &command, NULL);
+    if (r == 0 && bit)
+        atomic_fetch_or_explicit(&client->options_taken[part->instance], bit, memory_order_relaxed);
+    return r;
 }
 
 /* The rings are the sidecar's, which keeps to these sizes; the shim keeps them too, for its own
@@ -167,7 +219,10 @@ static int set_undecided(int fd, struct entry *entry, int level, int name, const
         if (REAL(setsockopt)(fd, level, name, value, len) < 0)
             return -errno;
     } else {
-        struct part *probe = decide_probe(entry);
+        bool known =
+            entry->type == SOCK_STREAM && entry->late->n_parts == 0 && entry->client &&
+            is_taken(entry->client, policy_default(entry->client), plain_bit(level, name, len));
+        struct part *probe = known ? NULL : decide_probe(entry);
         if (probe)
             r = set_on_part(entry->client, probe, level, name, value, len);
         if (r < 0)

@@ -23,5 +23,9 @@ int options_get(int fd, struct entry *entry, int level, int name, void *value, s
  * when the stack was not known yet. */
 void options_replay(struct client *client, const struct entry *entry, const struct part *part,
                     const struct record *record);
+/* True: a stream socket of the instance is known to take all of them, so they may as well be set
+ * after it was connected. */
+bool options_need_no_answer(const struct client *client, uint32_t instance,
+                            const struct record *record);
 
 #endif

@@ -68,7 +68,8 @@ struct part *socket_part(struct entry *entry, uint32_t i)
 }
 
 int socket_open_part(struct client *client, uint32_t instance, uint16_t family,
-                     const struct entry *entry, bool adopt, struct part *part)
+                     const struct entry *entry, bool adopt, const struct dmm_addr *peer,
+                     struct part *part)
 {
     struct dmm_command command = {.op = DMM_CMD_OPEN,
                                   .instance = (uint8_t)instance,
@@ -76,10 +77,12 @@ int socket_open_part(struct client *client, uint32_t instance, uint16_t family,
                                            .type = entry->type,
                                            .protocol = entry->protocol,
                                            .flags = adopt ? DMM_OPEN_ADOPT : 0}};
+    if (peer)
+        command.open.peer = *peer;
     struct dmm_reply reply;
     int r = command_call(client, &command, &reply);
     if (r < 0)
-        return r == -ECONNRESET ? -ENETDOWN : r;
+        return r == -ECONNRESET && client_is_dead(client) ? -ENETDOWN : r;
     if (reply.socket >= client->region->n_sockets)
         return -EPROTO;
     part->index = reply.socket;

@@ -56,9 +56,10 @@ static inline uint32_t socket_owner(const struct entry *entry)
     return entry->client->process + 1;
 }
 
-/* OPEN. The part is the caller's to close. */
+/* OPEN, and with a `peer` CONNECT too. The part is the caller's to close. */
 int socket_open_part(struct client *client, uint32_t instance, uint16_t family,
-                     const struct entry *entry, bool adopt, struct part *part);
+                     const struct entry *entry, bool adopt, const struct dmm_addr *peer,
+                     struct part *part);
 void socket_close_part(struct client *client, const struct part *part);
 int socket_bind_part(struct client *client, struct part *part, const struct dmm_addr *addr,
                      struct dmm_addr *bound);

@@ -45,6 +45,22 @@ static int open_check(const struct dmm_instance *instance, const struct dmm_open
     return -ESOCKTNOSUPPORT;
 }
 
+/* The rest of CONNECT and of an OPEN that connects: to `peer`, which has been checked. */
+static int32_t connect_to(struct context *c, const struct dmm_addr *peer)
+{
+    struct dmm_sock *sock = c->sock;
+    struct dmm_addr local = {0};
+    int rc = ops_of(c)->connect(sock->ssock, peer, &local);
+    if (rc)
+        return rc;
+    sock->shared->local = local;
+    sock->shared->peer = *peer;
+    c->reply.addr = local;
+    dmm_sock_set_state(sock,
+                       sock->kind == DMM_SOCK_DATAGRAM ? DMM_SS_CONNECTED : DMM_SS_CONNECTING);
+    return 0;
+}
+
 static int32_t do_open(struct context *c)
 {
     const struct dmm_command *command = c->command;
@@ -55,9 +71,12 @@ static int32_t do_open(struct context *c)
     }
     struct dmm_instance *instance = worker->instances[command->instance];
     struct dmm_open open = {command->open.family, command->open.type, command->open.protocol};
+    struct dmm_addr peer = command->open.peer;
     int rc = open_check(instance, &open);
     if (rc)
         return rc;
+    if (peer.family && (!dmm_addr_valid(&peer) || open.type != SOCK_STREAM))
+        return -EAFNOSUPPORT;
     struct dmm_sock *sock = dmm_sock_new(c->client, instance, &open);
     if (!sock)
         return -ENFILE;
@@ -71,7 +90,11 @@ static int32_t do_open(struct context *c)
     dmm_sock_tx_offer(sock, sock->kind == DMM_SOCK_DATAGRAM ? DATAGRAM_TX_FIRST : DMM_TX_FIRST);
     dmm_sock_hold(sock, c->process);
     c->reply.socket = sock->index;
-    return 0;
+    c->sock = sock;
+    rc = peer.family ? connect_to(c, &peer) : 0;
+    if (rc)
+        dmm_sock_let_go(sock, c->process, true);
+    return rc;
 }
 
 /* Another of the client's adopted sockets with this address, or NULL. */
@@ -145,7 +168,6 @@ static int32_t do_connect(struct context *c)
 {
     struct dmm_sock *sock = c->sock;
     struct dmm_addr peer = c->command->addr;
-    struct dmm_addr local = {0};
     bool datagram = sock->kind == DMM_SOCK_DATAGRAM;
     if (!dmm_addr_valid(&peer) || (peer.family == 0 && !datagram))
         return -EAFNOSUPPORT;
@@ -154,14 +176,7 @@ static int32_t do_connect(struct context *c)
             sock->state & DMM_SS_CONNECTING && !(sock->state & (DMM_SS_CONNECTED | DMM_SS_DEAD));
         return begun ? -EALREADY : -EISCONN;
     }
-    int rc = ops_of(c)->connect(sock->ssock, &peer, &local);
-    if (rc)
-        return rc;
-    sock->shared->local = local;
-    sock->shared->peer = peer;
-    c->reply.addr = local;
-    dmm_sock_set_state(sock, datagram ? DMM_SS_CONNECTED : DMM_SS_CONNECTING);
-    return 0;
+    return connect_to(c, &peer);
 }
 
 /* ---- moving ---- */
@@ -343,23 +358,23 @@ static int32_t do_watch_more(struct context *c)
 static const struct {
     const char *name;
     int32_t (*run)(struct context *c);
-    bool sync;
+    enum { SYNC, ASYNC, EITHER } kind;
 } commands[DMM_CMD_COUNT] = {
-    [DMM_CMD_OPEN] = {"OPEN", do_open, true},
-    [DMM_CMD_BIND] = {"BIND", do_bind, true},
-    [DMM_CMD_LISTEN] = {"LISTEN", do_listen, true},
-    [DMM_CMD_CONNECT] = {"CONNECT", do_connect, true},
-    [DMM_CMD_SEND] = {"SEND", do_send, false},
-    [DMM_CMD_GROW] = {"GROW", do_grow, false},
-    [DMM_CMD_RECEIVED] = {"RECEIVED", do_received, false},
-    [DMM_CMD_ACCEPTED] = {"ACCEPTED", do_accepted, false},
-    [DMM_CMD_SHUTDOWN] = {"SHUTDOWN", do_shutdown, false},
-    [DMM_CMD_CLOSE] = {"CLOSE", do_close, false},
-    [DMM_CMD_SETSOCKOPT] = {"SETSOCKOPT", do_setsockopt, true},
-    [DMM_CMD_GETSOCKOPT] = {"GETSOCKOPT", do_getsockopt, true},
-    [DMM_CMD_WATCH] = {"WATCH", do_watch, false},
-    [DMM_CMD_UNWATCH] = {"UNWATCH", do_unwatch, false},
-    [DMM_CMD_WATCH_MORE] = {"WATCH_MORE", do_watch_more, true},
+    [DMM_CMD_OPEN] = {"OPEN", do_open, SYNC},
+    [DMM_CMD_BIND] = {"BIND", do_bind, SYNC},
+    [DMM_CMD_LISTEN] = {"LISTEN", do_listen, SYNC},
+    [DMM_CMD_CONNECT] = {"CONNECT", do_connect, SYNC},
+    [DMM_CMD_SEND] = {"SEND", do_send, ASYNC},
+    [DMM_CMD_GROW] = {"GROW", do_grow, ASYNC},
+    [DMM_CMD_RECEIVED] = {"RECEIVED", do_received, ASYNC},
+    [DMM_CMD_ACCEPTED] = {"ACCEPTED", do_accepted, ASYNC},
+    [DMM_CMD_SHUTDOWN] = {"SHUTDOWN", do_shutdown, ASYNC},
+    [DMM_CMD_CLOSE] = {"CLOSE", do_close, ASYNC},
+    [DMM_CMD_SETSOCKOPT] = {"SETSOCKOPT", do_setsockopt, EITHER},
+    [DMM_CMD_GETSOCKOPT] = {"GETSOCKOPT", do_getsockopt, SYNC},
+    [DMM_CMD_WATCH] = {"WATCH", do_watch, ASYNC},
+    [DMM_CMD_UNWATCH] = {"UNWATCH", do_unwatch, ASYNC},
+    [DMM_CMD_WATCH_MORE] = {"WATCH_MORE", do_watch_more, SYNC},
 };
 
 /* Finds the socket; false: there is none to work on, *result says why. */
@@ -403,7 +418,8 @@ void dmm_command_run(struct dmm_client *client, uint32_t channel, const struct d
         dmm_client_violation(client, "channel %u: op %u is unknown", channel, command->op);
         return;
     }
-    bool sync = commands[command->op].sync;
+    bool sync = commands[command->op].kind == SYNC ||
+                (commands[command->op].kind == EITHER && command->reply != DMM_NO_REPLY);
     if (sync && (command->reply >= DMM_CHANNEL_REPLIES || !own_waitset(&c, command->waitset))) {
         dmm_client_violation(client, "%s: reply slot %u or waitset %u does not exist",
                              commands[command->op].name, command->reply, command->waitset);

@@ -17,6 +17,7 @@
 #define SOCKET_BUFFER (4 << 20)
 /* Above this the kernel segments in software before the device (its own legacy limit). */
 #define MAX_GSO_SIZE 65535
+#define IDLE_ARMS    16 /* sleeps in a row that brought no frame, before an error is looked for */
 
 #ifndef PACKET_IGNORE_OUTGOING
 #define PACKET_IGNORE_OUTGOING 23
@@ -173,7 +174,10 @@ static unsigned packet_receive(struct dmm_port *port, struct dmm_frame *frames, 
 {
     struct packet_port *p = packet_of(port);
     packet_rx_release(p);
-    return packet_rx_frames(p, frames, max);
+    unsigned n = packet_rx_frames(p, frames, max);
+    if (n)
+        p->idle_arms = 0;
+    return n;
 }
 
 static int packet_transmit(struct dmm_port *port, const struct dmm_tx_frame *frame)
@@ -191,10 +195,15 @@ static bool packet_arm(struct dmm_port *port)
     struct packet_port *p = packet_of(port);
     /* The kernel calls the fd readable as long as we hold the last slot that it filled. */
     packet_rx_release(p);
-    /* An error kept by the socket (the interface went down) would wake us for ever. */
-    int error;
-    socklen_t len = sizeof(error);
-    (void)getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    /* An error kept by the socket (the interface went down) would wake us for ever. To look each
+     * time would be a system call for each sleep: it is asked for only when nothing else seems to
+     * wake us. */
+    if (++p->idle_arms >= IDLE_ARMS) {
+        int error;
+        socklen_t len = sizeof(error);
+        (void)getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+        p->idle_arms = 0;
+    }
     return packet_rx_ready(p);
 }
 

@@ -69,6 +69,7 @@ struct packet_port {
     uint32_t mtu_limit; /* the configuration's; 0: the device's own */
     bool any_mac;       /* none configured: the device's own */
     bool went_down;     /* a send said so: the next refresh() reports a change */
+    uint8_t idle_arms;  /* arm() calls since a frame came */
     struct packet_rx rx;
     struct packet_tx *tx;
 };

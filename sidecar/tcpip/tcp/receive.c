@@ -26,6 +26,7 @@ static void congestion_seen(struct tcb *t, const struct segment *seg)
         t->flags &= ~(uint32_t)TCB_ECE;
     if (ce) {
         t->flags |= TCB_ECE;
+        t->flags &= ~(uint32_t)TCB_PINGPONG;
         t->quick_acks = 2;
     }
 }
@@ -117,6 +118,7 @@ static void out_of_order(struct tcb *t, const struct segment *seg)
     if (full)
         t->s.ip->count.tcp_ooo_limit++;
     t->flags |= TCB_ACK_NOW;
+    t->flags &= ~(uint32_t)TCB_PINGPONG;
     if (t->quick_acks < 4)
         t->quick_acks = 4;
 }
@@ -147,16 +149,30 @@ static void measure(struct tcb *t, const struct segment *seg)
         t->rcv_mss = MIN_RCV_MSS;
 }
 
+/* The answer to the peer's FIN waits for what the host says to it, as any delayed ACK (RFC 9293,
+ * 3.8.6.3): mostly that is our own FIN, which then carries it. A host that has closed has nothing
+ * more to say. */
+static void ack_fin(struct tcb *t)
+{
+    const bool answer_comes = t->ep.state == TCPS_ESTABLISHED && !(t->flags & TCB_RX_STALLED);
+
+    if (!answer_comes || (t->flags & TCB_ACK_NOW)) {
+        t->flags |= TCB_ACK_NOW;
+        tcb_schedule(t);
+    } else if (t->deadline[TIMER_DELACK] == 0) {
+        tcb_timer_set(t, TIMER_DELACK, t->s.ip->now + t->s.ip->config.delayed_ack_ms * MS_NS);
+    }
+}
+
 /* The peer's FIN is in turn. May end t. */
 static void fin_arrives(struct tcb *t)
 {
     t->rcv_nxt++;
-    t->flags |= TCB_ACK_NOW;
+    ack_fin(t);
     if (!(t->flags & (TCB_EOF_TOLD | TCB_CLOSED_BY_HOST))) {
         t->flags |= TCB_EOF_TOLD;
         t->s.ip->host->eof(t->s.sock);
     }
-    tcb_schedule(t);
     switch (t->ep.state) {
     case TCPS_ESTABLISHED:
         tcb_set_state(t, TCPS_CLOSE_WAIT);

@@ -172,6 +172,11 @@ int tcb_send_segment(struct tcb *t, const struct tcb_send *send)
         t->data_segs_out++;
         t->bytes_sent += send->len;
         t->idle_since = t->s.ip->now;
+        /* Answers come fast here: ACKs may wait for the next one. A late one ends that (timers.c),
+         * as TCP_QUICKACK does. */
+        if (!send->retransmit &&
+            t->s.ip->now - t->last_receive < t->s.ip->config.delayed_ack_ms * MS_NS)
+            t->flags |= TCB_PINGPONG;
     }
     return rc;
 }

@@ -22,6 +22,8 @@ static void passive_open(void **state)
     write_bytes(s, 988);
     out(s, "P. 1:989(988) ack 1");
     in(s, "P. 1:501(500) ack 989 win 257 <nop,nop,TS val 102 ecr 1>");
+    none(s); /* who answers fast may answer again, and so carry the ACK */
+    advance(s, 60);
     out(s, ". 989:989(0) ack 501");
     assert_int_equal(read_bytes(s), 500);
     script_free(s);
@@ -89,6 +91,46 @@ static void peer_closes_first(void **state)
     in(s, ". 2:2(0) ack 102");
     assert_true(s->sock->released);
     none(s);
+    script_free(s);
+}
+
+/* A request, its answer with the end of it, and our end: three segments of ours. */
+static void fin_carries_the_ack_of_fin(void **state)
+{
+    struct script *s = script_new(NULL);
+
+    UNUSED(state);
+    script_establish(s, PLAIN, 65535);
+    write_bytes(s, 100);
+    out(s, "P. 1:101(100) ack 1");
+    in(s, "P. 1:201(200) ack 101");
+    none(s);
+    in(s, "F. 201:201(0) ack 101");
+    none(s);
+    assert_true(s->sock->eof);
+    assert_int_equal(read_bytes(s), 200);
+    script_close(s);
+    out(s, "F. 101:101(0) ack 202");
+    in(s, ". 202:202(0) ack 102");
+    assert_true(s->sock->released);
+    none(s);
+    script_free(s);
+}
+
+/* A FIN is acknowledged in time though the host says nothing. */
+static void a_fin_s_ack_is_not_late(void **state)
+{
+    struct script *s = script_new(NULL);
+
+    UNUSED(state);
+    script_establish(s, PLAIN, 65535);
+    write_bytes(s, 100);
+    out(s, "P. 1:101(100) ack 1");
+    in(s, "F. 1:1(0) ack 101");
+    script_mark(s);
+    none(s);
+    advance(s, 60);
+    out_at(s, 40, 2, ". 101:101(0) ack 2");
     script_free(s);
 }
 
@@ -240,6 +282,8 @@ int main(void)
         cmocka_unit_test(refused),
         cmocka_unit_test(no_listener),
         cmocka_unit_test(peer_closes_first),
+        cmocka_unit_test(fin_carries_the_ack_of_fin),
+        cmocka_unit_test(a_fin_s_ack_is_not_late),
         cmocka_unit_test(we_close_first),
         cmocka_unit_test(half_close),
         cmocka_unit_test(simultaneous_open),
