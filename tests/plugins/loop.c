@@ -22,6 +22,7 @@ struct loop_socket {
     struct loop_socket *next, **link; /* all sockets of the instance */
     struct loop_socket *peer;         /* stream: the other end; NULL: none, or gone */
     struct dmm_addr local, remote;
+    uint16_t family;
     bool datagram, bound, listening, connecting, connected;
     bool closed;   /* by the host */
     bool fin_due;  /* after the ring's bytes */
@@ -122,6 +123,7 @@ static int loop_open(void *stack, struct dmm_sock *sock, const struct dmm_open *
     if (!s)
         return -ENOMEM;
     s->datagram = open->type == SOCK_DGRAM;
+    s->family = open->family;
     *ssock = s;
     return 0;
 }
@@ -164,6 +166,8 @@ static void choose_local(struct loop_socket *s, const struct dmm_addr *peer)
 static int loop_connect(void *ssock, const struct dmm_addr *peer, struct dmm_addr *local)
 {
     struct loop_socket *s = ssock;
+    if (peer->family && peer->family != s->family)
+        return -EAFNOSUPPORT;
     s->remote = *peer;
     if (!s->bound || !s->datagram)
         choose_local(s, peer);

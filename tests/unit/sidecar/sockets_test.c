@@ -387,6 +387,69 @@ static void shutdown_of_a_listener_wakes_who_accepts(void **state)
     assert_true(state_of(c) & DMM_SS_DEAD);
 }
 
+/* OPEN with a peer: open and connect in one round trip. */
+static int open_to(int type, uint16_t family, uint16_t port)
+{
+    struct dmm_command command = {.op = DMM_CMD_OPEN, .instance = 1};
+    command.open.family = AF_INET;
+    command.open.type = (uint16_t)type;
+    command.open.protocol = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
+    command.open.peer = (struct dmm_addr){.family = family, .port = port, .ip = {10, 0, 0, 1}};
+    int rc = sim_call(&sim, &command);
+    return rc < 0 ? rc : (int)sim.reply.socket;
+}
+
+static void open_connects_too(void **state)
+{
+    (void)state;
+    uint32_t l = listener(80, 4);
+    int c = open_to(SOCK_STREAM, AF_INET, 80);
+    assert_true(c >= 0);
+    assert_int_equal(sim.reply.addr.family, AF_INET);
+    assert_true(state_of((uint32_t)c) & DMM_SS_CONNECTED);
+    uint32_t s = (uint32_t)sim_wait_accept(&sim, l);
+    assert_int_equal(sim_write(&sim, (uint32_t)c, "hello", 5), 5);
+    char in[8];
+    sim_pause(&sim);
+    assert_int_equal(sim_read(&sim, s, in, sizeof(in)), 5);
+    assert_int_equal(sim_socket(&sim, (uint32_t)c)->peer.port, 80);
+}
+
+static void an_open_that_cannot_connect_leaves_no_socket(void **state)
+{
+    (void)state;
+    uint32_t before = client->n_sockets;
+    assert_int_equal(open_to(SOCK_STREAM, 77, 80), -EAFNOSUPPORT);
+    assert_int_equal(open_to(SOCK_DGRAM, AF_INET, 80), -EAFNOSUPPORT);
+    assert_int_equal(open_to(SOCK_STREAM, AF_INET6, 80), -EAFNOSUPPORT); /* the stack says so */
+    assert_int_equal(client->n_sockets, before);
+    assert_int_equal(local.worker.stats.violations, 0);
+}
+
+/* An option whose answer nobody waits for is set before what comes after it. */
+static void an_option_may_go_without_an_answer(void **state)
+{
+    (void)state;
+    int c = sim_open(&sim, 1, SOCK_STREAM, 0);
+    struct dmm_command set = {.op = DMM_CMD_SETSOCKOPT,
+                              .socket = (uint32_t)c,
+                              .reply = DMM_NO_REPLY,
+                              .opt = {.level = SOL_SOCKET, .name = SO_RCVBUF, .len = sizeof(int)}};
+    int bytes = 50000;
+    memcpy(set.opt.value, &bytes, sizeof(bytes));
+    sim_post(&sim, &set);
+    struct dmm_command get = {.op = DMM_CMD_GETSOCKOPT,
+                              .socket = (uint32_t)c,
+                              .opt = {.level = SOL_SOCKET, .name = SO_RCVBUF, .len = sizeof(int)}};
+    assert_int_equal(sim_call(&sim, &get), 0);
+    memcpy(&bytes, sim.reply.data, sizeof(bytes));
+    assert_int_equal(bytes, 100000);
+    set.reply = DMM_CHANNEL_REPLIES; /* neither a slot nor none */
+    sim_post(&sim, &set);
+    local_turns(&local, 2);
+    assert_true(client->ended);
+}
+
 #define LIFE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -410,6 +473,9 @@ int main(void)
         LIFE(adopted_listeners_are_shared),
         LIFE(datagrams_keep_their_bounds),
         LIFE(shutdown_of_a_listener_wakes_who_accepts),
+        LIFE(open_connects_too),
+        LIFE(an_open_that_cannot_connect_leaves_no_socket),
+        LIFE(an_option_may_go_without_an_answer),
     };
     dmm_log_setup("test", DMM_LOG_ERROR, false, 2);
     return cmocka_run_group_tests(tests, NULL, NULL);
