@@ -68,7 +68,7 @@ for i in range(200):
 }
 
 @test "a rule by process name" {
-    needs_to_run curl --version
+    needs_to_run /usr/bin/curl --version
     pod up back
     pod up client --stack "$STACK" "dmm.fd.io/mapping={\"version\":1,\"default\":\"kernel\",\"rules\":[{\"stack\":\"$STACK\",\"process\":\"curl\"}]}"
     pod_bg --plain back /usr/bin/python3 -u -m http.server 8000
