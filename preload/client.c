@@ -78,6 +78,18 @@ bool client_sidecar_there(void)
     return access(self.path, F_OK) == 0;
 }
 
+/* The text of a small file, without its newline. False: it cannot be read. */
+static bool read_word(const char *path, char *text, size_t room)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : REAL(read)(fd, text, room - 1);
+    if (fd >= 0)
+        REAL(close)(fd);
+    text[n > 0 ? n : 0] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    return n > 0;
+}
+
 bool client_fallback_to_kernel(void)
 {
     char text[16];
@@ -85,17 +97,14 @@ bool client_fallback_to_kernel(void)
     if (self.on_failure != ON_FAILURE_FILED)
         return self.on_failure == ON_FAILURE_KERNEL;
     pod_file(ON_FAILURE_FILE, path, sizeof(path));
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : REAL(read)(fd, text, sizeof(text) - 1);
-    if (fd >= 0)
-        REAL(close)(fd);
-    text[n > 0 ? n : 0] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    return strcmp(text, "kernel") == 0;
+    return read_word(path, text, sizeof(text)) && strcmp(text, "kernel") == 0;
 }
 
+/* A process's name is its first thread's; others may have names of their own. */
 const char *client_comm(char buf[DMM_PROCESS_NAME])
 {
+    if (getpid() != gettid() && read_word("/proc/self/comm", buf, DMM_PROCESS_NAME))
+        return buf;
     if (prctl(PR_GET_NAME, buf) < 0)
         buf[0] = '\0';
     buf[DMM_PROCESS_NAME - 1] = '\0';
@@ -289,11 +298,8 @@ int client_new_waitset(struct client *client, _Atomic int *doorbell)
     struct dmm_response response;
     int fds[DMM_PROTO_FDS];
     if (atomic_exchange_explicit(&client->have_spare, false, memory_order_acq_rel)) {
-        int spare = atomic_load_explicit(&client->spare_doorbell, memory_order_relaxed);
-        int copy = REAL(fcntl)(spare, F_DUPFD_CLOEXEC, 0);
-        entry_close_protected(&client->spare_doorbell);
-        int r = copy < 0 ? -errno : entry_protect(copy, doorbell);
-        return r < 0 ? r : (int)client->spare_waitset;
+        entry_hand_over(&client->spare_doorbell, doorbell);
+        return (int)client->spare_waitset;
     }
     int r = request(client, DMM_REQ_WAITSET, 0, &response, fds);
     if (r < 0)
@@ -335,12 +341,13 @@ void client_died(struct client *client)
 
 void client_look_alive(struct client *client)
 {
-    char byte;
+    struct pollfd control = {.fd = client->control};
     if (client_is_dead(client) || !client_alive_here())
         return;
-    ssize_t n = REAL(recv)(client->control, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+    int saved = errno;
+    if (REAL(poll)(&control, 1, 0) > 0)
         client_died(client);
+    errno = saved;
 }
 
 /* ---- fork ---- */

@@ -420,6 +420,7 @@ static int bind_shared(int fd, struct entry *entry, struct client *client, uint3
     int n = bind_everywhere(fd, kernel_fd, entry, client, set, by_default, &local, parts);
     if (n == 0 && with_kernel) {
         /* No stack can: an ordinary kernel socket, bound already. */
+        drop_probe(entry);
         r = kernel_fd == fd ? 0 : replace_fd(fd, entry, kernel_fd);
         entry->kernel = true;
         return r < 0 ? r : become_kernel(fd, entry);

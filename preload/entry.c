@@ -188,6 +188,17 @@ int entry_protect(int fd, _Atomic int *where)
     return r < 0 ? r : 0;
 }
 
+void entry_hand_over(_Atomic int *from, _Atomic int *to)
+{
+    int fd = atomic_exchange_explicit(from, -1, memory_order_relaxed);
+    struct entry *entry = fd < 0 ? NULL : entry_get(fd);
+    atomic_store_explicit(to, fd, memory_order_relaxed);
+    if (!entry)
+        return;
+    entry->where = to;
+    entry_put(entry);
+}
+
 void entry_close_protected(_Atomic int *where)
 {
     int fd = atomic_exchange_explicit(where, -1, memory_order_relaxed);

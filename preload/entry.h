@@ -130,6 +130,8 @@ void entry_each(void (*fn)(int fd, struct entry *entry, void *arg), void *arg);
  * changed when the app takes the number for itself. 0 or a negative errno (then fd is closed and
  * *where is -1). */
 int entry_protect(int fd, _Atomic int *where);
+/* What *from holds is *to's from now on. */
+void entry_hand_over(_Atomic int *from, _Atomic int *to);
 /* Closes the protected fd in *where, which becomes -1; nothing if it is -1 already. */
 void entry_close_protected(_Atomic int *where);
 bool entry_is_protected(int fd);

@@ -66,9 +66,11 @@ static uint32_t look_at(struct polling *p, int fd, bool *kernel)
         events = epoll_nest(entry) ? POLLIN | POLLRDNORM : 0;
     } else if (entry->kind == ENTRY_SOCKET && entry->phase != PHASE_NATIVE) {
         *kernel = entry->kernel;
-        events = ready_entry(entry);
         if (socket_parts(entry) && !client_is_dead(entry->client))
             p->client = entry->client;
+        else if (socket_parts(entry) && !entry->suspended)
+            socket_lost(entry); /* whoever noticed may not have come to this one yet */
+        events = ready_entry(entry);
     }
     entry_put(entry);
     return events;
@@ -115,7 +117,9 @@ static int ask_kernel(struct polling *p, int doorbell, uint64_t deadline, const 
         left = (struct timespec){.tv_sec = (time_t)((deadline - now) / 1000000000u),
                                  .tv_nsec = (long)((deadline - now) % 1000000000u)};
     p->copy[p->n] = (struct pollfd){.fd = doorbell, .events = POLLIN};
-    return REAL(ppoll)(p->copy, p->n + 1, timeout, mask) < 0 ? -errno : 0;
+    /* poll(2) refuses more fds than RLIMIT_NOFILE: those that need not be asked do not count. */
+    nfds_t skip = p->n_kernel ? 0 : p->n;
+    return REAL(ppoll)(p->copy + skip, p->n + 1 - skip, timeout, mask) < 0 ? -errno : 0;
 }
 
 static int watch_all(struct polling *p, struct waiter *waiter)

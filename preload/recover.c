@@ -231,7 +231,7 @@ int recover_wait(int kernel_fd, uint64_t deadline)
         timeout = &left;
     }
     if (REAL(ppoll)(fds, 2, timeout, NULL) < 0)
-        return errno == EINTR ? -EINTR : 0;
+        return errno == EINTR && (deadline || !waiter_restarts()) ? -EINTR : 0;
     if (fds[0].revents)
         recover_try();
     return 0;

@@ -8,8 +8,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
-#include <sys/time.h>
 #include <time.h>
 
 #define SPIN_MAX        256
@@ -80,7 +80,6 @@ static struct waiter *renew(struct client *client)
     waiter->client = client;
     waiter->epoch = client_epoch();
     waiter->depth = 0;
-    waiter->timeout_us = 0;
     waiter->spin = spin_max ? SPIN_STEP : 0;
     pthread_setspecific(exit_key, waiter);
     errno = saved;
@@ -96,9 +95,10 @@ struct waiter *waiter_get(struct client *client)
 
 void waiter_fork_child(void)
 {
-    /* The doorbell was the parent's and is closed. */
     own.client = NULL;
-    own.doorbell = -1;
+    entry_close_protected(&own.doorbell); /* the parent's */
+    /* Before the child can shut itself off from the calls that this takes. */
+    pthread_once(&exit_once, make_key);
 }
 
 /* ---- watches ---- */
@@ -239,7 +239,8 @@ void waiter_drain(struct waiter *waiter)
 {
     char tokens[64];
     int saved = errno;
-    ssize_t n = REAL(recv)(waiter->doorbell, tokens, sizeof(tokens), MSG_DONTWAIT);
+    /* Does not block: it is readable, and this thread's alone. */
+    ssize_t n = REAL(read)(waiter->doorbell, tokens, sizeof(tokens));
     if (n == 0)
         client_died(waiter->client);
     errno = saved;
@@ -257,39 +258,36 @@ void waiter_nap(struct waiter *waiter, int ms)
     errno = saved;
 }
 
-/* The doorbell's receive timeout follows the deadline. False: it has passed. */
-static bool set_timeout(struct waiter *waiter, uint64_t deadline)
-{
-    int64_t us = 0;
-    if (deadline) {
-        uint64_t now = waiter_now();
-        if (now >= deadline)
-            return false;
-        us = (int64_t)((deadline - now + 999) / 1000);
-    }
-    if (us == waiter->timeout_us)
-        return true;
-    struct timeval tv = {.tv_sec = us / 1000000, .tv_usec = us % 1000000};
-    REAL(setsockopt)(waiter->doorbell, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-    waiter->timeout_us = us;
-    return true;
-}
-
-static int sleep_on_bell(struct waiter *waiter, uint64_t deadline)
+static int sleep_on_bell(struct waiter *waiter)
 {
     char tokens[64];
-    if (!set_timeout(waiter, deadline))
-        return -EAGAIN;
-    ssize_t n = REAL(recv)(waiter->doorbell, tokens, sizeof(tokens), 0);
-    if (n > 0)
-        return 0;
+    ssize_t n = REAL(read)(waiter->doorbell, tokens, sizeof(tokens));
     if (n == 0)
         client_died(waiter->client);
-    else if (errno == EINTR)
-        return -EINTR;
-    return 0; /* timed out: found by the next set_timeout */
+    return n < 0 && errno == EINTR ? -EINTR : 0;
 }
 
+static bool is_fault(int signal)
+{
+    return signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL;
+}
+
+bool waiter_restarts(void)
+{
+    bool any = false;
+    for (int signal = 1; signal <= SIGRTMAX; signal++) {
+        struct sigaction action;
+        if (is_fault(signal) || sigaction(signal, NULL, &action) < 0 ||
+            action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)
+            continue;
+        if (!(action.sa_flags & SA_RESTART))
+            return false;
+        any = true;
+    }
+    return any;
+}
+
+/* kernel_fd may be -1. */
 static int sleep_on_both(struct waiter *waiter, uint64_t deadline, int kernel_fd, bool *kernel)
 {
     struct pollfd fds[2] = {{.fd = waiter->doorbell, .events = POLLIN},
@@ -305,7 +303,7 @@ static int sleep_on_both(struct waiter *waiter, uint64_t deadline, int kernel_fd
     }
     int n = REAL(ppoll)(fds, 2, timeout, NULL);
     if (n < 0)
-        return errno == EINTR ? -EINTR : 0;
+        return errno == EINTR && (deadline || !waiter_restarts()) ? -EINTR : 0;
     if (fds[0].revents)
         waiter_drain(waiter);
     *kernel = fds[1].revents != 0;
@@ -335,8 +333,8 @@ static int sleep_once(struct waiter *waiter, waiter_test *test, void *arg, uint6
     }
     if (!test(arg)) {
         uint64_t begin = waiter_now();
-        r = kernel_fd < 0 ? sleep_on_bell(waiter, deadline)
-                          : sleep_on_both(waiter, deadline, kernel_fd, kernel);
+        r = kernel_fd < 0 && !deadline ? sleep_on_bell(waiter)
+                                       : sleep_on_both(waiter, deadline, kernel_fd, kernel);
         if (r == 0)
             learn(waiter, waiter_now() - begin);
     }

@@ -4,9 +4,15 @@
  * of its own, with a doorbell; its watches on sockets persist from call to call, so a thread that
  * blocks on the same socket again sends no command.
  *
- * Sleeping is a blocking recv() on the doorbell: signals, SA_RESTART and the EINTR of a call with a
- * timeout are then the kernel's own. Before that comes a short spin that grows while sleeps turn
- * out to have been short, and shrinks when not.
+ * Sleeping is a blocking read() of the doorbell: signals and SA_RESTART are then the kernel's own.
+ * With a timeout it is a ppoll(), which signals end whatever their handlers say, as they end calls
+ * on a socket with SO_RCVTIMEO. Where the kernel's fd must be waited for too and there is no
+ * timeout, it is a ppoll() that is restarted here. Before that comes a short spin that grows while
+ * sleeps turn out to have been short, and shrinks when not.
+ *
+ * Once a thread has its waiter, waiting takes no other system calls than read, write, poll, ppoll,
+ * futex and nanosleep: a program that gives up all others (seccomp) but keeps those that its reads
+ * and writes need, such as OpenSSH's, goes on working.
  *
  * Invariants
  *   - A waiter is used by its thread alone. A signal handler that interrupts a wait of its thread
@@ -29,7 +35,6 @@ struct waiter {
     int depth;            /* waits that this thread is in; > 1 only in signal handlers */
     uint32_t serial;      /* of the latest wait; never 0 */
     uint32_t spin;        /* turns to spin before sleeping */
-    int64_t timeout_us;   /* SO_RCVTIMEO of the doorbell now; 0: none */
 };
 
 static inline void waiter_relax(void)
@@ -67,10 +72,15 @@ int waiter_wait(struct waiter *waiter, waiter_test *test, void *arg, uint64_t de
  * for a millisecond at most, and look again. */
 bool waiter_arm(struct waiter *waiter);
 void waiter_disarm(struct waiter *waiter);
-/* Takes what rang and the ready list; notices the sidecar's death. */
+/* The doorbell is readable: takes what rang and the ready list; notices the sidecar's death. */
 void waiter_drain(struct waiter *waiter);
 /* Sleeps for `ms` at most. */
 void waiter_nap(struct waiter *waiter, int ms);
+
+/* Whether a call that a signal has interrupted goes on: true if all handlers that there are have
+ * SA_RESTART. (Which of them ran is not known. If they differ the call ends, for which a program
+ * with such handlers is prepared.) */
+bool waiter_restarts(void);
 
 /* In a forked child. */
 void waiter_fork_child(void);
