@@ -176,6 +176,7 @@ static int32_t do_connect(struct context *c)
             sock->state & DMM_SS_CONNECTING && !(sock->state & (DMM_SS_CONNECTED | DMM_SS_DEAD));
         return begun ? -EALREADY : -EISCONN;
     }
+    dmm_sock_map_address(sock, &peer);
     return connect_to(c, &peer);
 }
 

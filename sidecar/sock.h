@@ -100,6 +100,8 @@ struct dmm_sock *dmm_sock_new(struct dmm_client *client, struct dmm_instance *in
                               const struct dmm_open *open);
 /* Gives back the index, the rings and the struct. Closed and released, or never opened. */
 void dmm_sock_free(struct dmm_sock *sock);
+/* An address of the app's, as the ABI has it: for a socket of AF_INET6 IPv4 is mapped. */
+void dmm_sock_map_address(const struct dmm_sock *sock, struct dmm_addr *addr);
 void dmm_sock_hold(struct dmm_sock *sock, uint32_t process);
 bool dmm_sock_held(const struct dmm_sock *sock, uint32_t process);
 /* Lets go; the last holder's closes, with `abort` by RST. `sock` may be gone afterwards. */

@@ -169,6 +169,8 @@ bool dmm_sock_tx_datagram(struct dmm_sock *sock, struct dmm_datagram *datagram)
                                       .ttl = header.ttl,
                                       .tos = header.tos,
                                       .len = header.len};
+    dmm_sock_map_address(sock, &datagram->peer);
+    dmm_sock_map_address(sock, &datagram->local);
     pieces(sock, sock->tx_head + (uint32_t)sizeof(header), header.len, datagram->iov);
     sock->tx_record = record;
     return true;

@@ -149,6 +149,12 @@ void dmm_sock_free(struct dmm_sock *sock)
     give_struct(client->worker, sock);
 }
 
+void dmm_sock_map_address(const struct dmm_sock *sock, struct dmm_addr *addr)
+{
+    if (sock->family == AF_INET6)
+        dmm_addr_map(addr);
+}
+
 void dmm_sock_hold(struct dmm_sock *sock, uint32_t process)
 {
     sock->holders[process / 64] |= UINT64_C(1) << (process % 64);

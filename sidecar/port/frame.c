@@ -41,6 +41,14 @@ static const struct {
     [DMM_GSO_UDP] = {DMM_OFFLOAD_USO, 8},
 };
 
+/* Bytes in front of L3: with the tag, where the frame has one inside. */
+static uint32_t link_header(const struct dmm_tx_frame *frame)
+{
+    uint16_t type;
+    memcpy(&type, (const uint8_t *)frame->iov[0].iov_base + 12, sizeof(type));
+    return DMM_ETH_HLEN + (type == htons(ETHERTYPE_VLAN) ? VLAN_HLEN : 0);
+}
+
 static int check_gso(const struct dmm_tx_frame *frame, const struct dmm_port_info *info,
                      uint32_t len)
 {
@@ -53,7 +61,8 @@ static int check_gso(const struct dmm_tx_frame *frame, const struct dmm_port_inf
         return -EINVAL;
     if (len > info->max_gso_size)
         return -EMSGSIZE;
-    return (uint32_t)frame->hdr_len - DMM_ETH_HLEN + frame->gso_size > info->mtu ? -EMSGSIZE : 0;
+    return (uint32_t)frame->hdr_len + frame->gso_size > link_header(frame) + info->mtu ? -EMSGSIZE
+                                                                                       : 0;
 }
 
 static int check_csum(const struct dmm_tx_frame *frame, const struct dmm_port_info *info)
@@ -62,13 +71,6 @@ static int check_csum(const struct dmm_tx_frame *frame, const struct dmm_port_in
         return -EINVAL;
     size_t end = (size_t)frame->csum_start + frame->csum_offset + sizeof(uint16_t);
     return frame->csum_start < DMM_ETH_HLEN || end > frame->iov[0].iov_len ? -EINVAL : 0;
-}
-
-static bool has_tag(const struct dmm_tx_frame *frame)
-{
-    uint16_t type;
-    memcpy(&type, (const uint8_t *)frame->iov[0].iov_base + 12, sizeof(type));
-    return type == htons(ETHERTYPE_VLAN);
 }
 
 int dmm_tx_frame_check(const struct dmm_tx_frame *frame, const struct dmm_port_info *info,
@@ -92,8 +94,7 @@ int dmm_tx_frame_check(const struct dmm_tx_frame *frame, const struct dmm_port_i
     }
     if (frame->gso != DMM_GSO_NONE)
         return check_gso(frame, info, *len);
-    size_t room = DMM_ETH_HLEN + (size_t)info->mtu + (has_tag(frame) ? VLAN_HLEN : 0);
-    return total > room ? -EMSGSIZE : 0;
+    return total > (size_t)link_header(frame) + info->mtu ? -EMSGSIZE : 0;
 }
 
 bool dmm_tx_frame_cwr(const struct dmm_tx_frame *frame)

@@ -104,6 +104,25 @@ has_sockets() { # NAME JQ-CONDITION COUNT
     [ "$(sockets "$1" "$2")" -eq "$3" ]
 }
 
+# Takes the host's end of a pod's net1 out of the bridge and plugs one end of a new veth in there instead: what
+# joins $NEAR, towards the pod, and $FAR, towards the bridge, is the wire then (build/tests/relay).
+# They go with the pod; FAR by replug, from teardown_file.
+unplug() { # NAME
+    local index dev
+    index=$(nsenter --net="/run/netns/dmm-$LAB_PREFIX-$1" ip -j link show net1 | jq '.[0].link_index')
+    NEAR=$(ip -j link | jq -r --argjson i "$index" '.[] | select(.ifindex == $i) | .ifname')
+    FAR=$LAB_PREFIX-r0
+    export NEAR FAR
+    ip link add "$FAR" type veth peer name "$LAB_PREFIX-r1"
+    ip link set "$NEAR" nomaster
+    for dev in "$NEAR" "$FAR"; do
+        sysctl -qw "net.ipv6.conf.$dev.disable_ipv6=1"
+        ip link set "$dev" arp off up
+    done
+    ip link set "$LAB_PREFIX-r1" master "$DMM_EXAMPLES_BRIDGE" up
+}
+replug() { ip link del "$LAB_PREFIX-r0" 2>/dev/null || true; }
+
 # One of the counters of the pod's stack, by `dmmctl stats`.
 counter() { # NAME COUNTER
     pod ctl "$1" stats --json | jq --arg s "$STACK" --arg c "$2" \

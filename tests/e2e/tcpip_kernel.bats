@@ -102,7 +102,7 @@ to_kernel() { # the same, of the stack's
 @test "bulk both ways, the kernel being the client, with each congestion control that it has" {
     local cc
     serve a
-    for cc in $(cat /proc/sys/net/ipv4/tcp_available_congestion_control); do
+    for cc in $(</proc/sys/net/ipv4/tcp_available_congestion_control); do
         to_stack -n 200M -C "$cc"
         to_stack -6 -n 200M -C "$cc" -R
     done

@@ -14,11 +14,13 @@ setup_file() {
     pod up a dmm.fd.io/stack=tcpip
     pod up b
     pod exec --plain b sysctl -qw net.ipv4.tcp_ecn=1
-    put_relay_between
+    unplug a
+    segments apart
 }
 teardown_file() {
-    [ -z "${LAB_PREFIX:-}" ] || lab_teardown
-    ip link del tcpl-r0 2>/dev/null || true
+    [ -n "${LAB_PREFIX:-}" ] || return 0
+    lab_teardown
+    replug
 }
 
 setup() { PIDS=(); }
@@ -31,23 +33,7 @@ teardown() {
 
 in_pod() { nsenter --net="/run/netns/dmm-$LAB_PREFIX-$1" "${@:2}"; }
 
-# The host's end of a's net1 leaves the bridge; a veth takes its place there, and the relay joins the two.
-# Each segment is a frame of its own, so that each may be lost.
-put_relay_between() {
-    local index dev
-    index=$(in_pod a ip -j link show net1 | jq ".[0].link_index")
-    NEAR=$(ip -j link | jq -r --argjson i "$index" '.[] | select(.ifindex == $i) | .ifname')
-    export NEAR
-    ip link add tcpl-r0 type veth peer name tcpl-r1
-    ip link set "$NEAR" nomaster
-    for dev in "$NEAR" tcpl-r0; do
-        sysctl -qw "net.ipv6.conf.$dev.disable_ipv6=1"
-        ip link set "$dev" arp off up
-    done
-    ip link set tcpl-r1 master "$DMM_EXAMPLES_BRIDGE" up
-    segments apart
-}
-
+# Apart, each segment is a frame of its own, so that each may be lost.
 segments() { # apart|merged: on the wire
     local tso=on
     [ "$1" = merged ] || tso=off
@@ -57,7 +43,7 @@ segments() { # apart|merged: on the wire
 
 # The wire is there while the test runs.
 wire() { # KEY=VALUE...
-    "$DMM_BUILD/tests/relay" a="$NEAR" b=tcpl-r0 "$@" >"$LAB_TMP/relay" 2>&1 3>&- &
+    "$DMM_BUILD/tests/relay" a="$NEAR" b="$FAR" "$@" >"$LAB_TMP/relay" 2>&1 3>&- &
     RELAY=$!
     PIDS+=("$RELAY")
     within 5 grep -q ready "$LAB_TMP/relay"

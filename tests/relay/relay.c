@@ -8,6 +8,8 @@
  *       reorder=N   so many are held back for a random part of reorder_us (default 3000)
  *       delay_us=N  every frame takes so long (default 0)
  *       mark=N      so many with an ECN-capable IP header are marked CE
+ *       vlan=ID     a carries frames of this VLAN, tagged, and b the same ones untagged, as a
+ * switch's trunk and access ports; what has another tag, or none, is dropped
  *
  * What comes in on one interface goes out on the other, whole, with its virtio header: frames that
  * are several segments, or have no checksum yet, pass as they are. Who wants each segment to have
@@ -59,6 +61,7 @@ struct relay {
     uint64_t random;
     uint32_t loss, dup, reorder, mark;
     uint64_t reorder_ns, delay_ns;
+    uint16_t vlan;
     struct held *first, *last;
     uint64_t passed, dropped, doubled, late, marked, failed, segments;
 };
@@ -196,26 +199,18 @@ static void pass(struct relay *r, int to, uint8_t *bytes, uint32_t len, uint64_t
         send_now(r, to, bytes, len);
 }
 
-/* A tag that the kernel took out of the frame goes in again, or the other end would not see it. */
-static uint32_t put_tag_back(uint8_t *bytes, uint32_t len, struct msghdr *msg)
-{
-    const struct cmsghdr *c = CMSG_FIRSTHDR(msg);
-    struct tpacket_auxdata aux;
-    uint8_t *tag = bytes + sizeof(struct virtio_net_hdr) + 12;
+/* ---- tags (IEEE 802.1Q) ---- */
 
-    if (c == NULL || c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA)
-        return len;
-    memcpy(&aux, CMSG_DATA(c), sizeof(aux));
-    if (!(aux.tp_status & TP_STATUS_VLAN_VALID) || len + 4 > FRAME_MAX)
-        return len;
+static uint32_t insert_tag(uint8_t *bytes, uint32_t len, uint16_t tci)
+{
+    uint8_t *tag = bytes + sizeof(struct virtio_net_hdr) + 12;
+    struct virtio_net_hdr hdr;
+
     memmove(tag + 4, tag, len - (uint32_t)(tag - bytes));
     tag[0] = 0x81;
     tag[1] = 0x00;
-    tag[2] = (uint8_t)(aux.tp_vlan_tci >> 8);
-    tag[3] = (uint8_t)aux.tp_vlan_tci;
-
-    struct virtio_net_hdr hdr;
-
+    tag[2] = (uint8_t)(tci >> 8);
+    tag[3] = (uint8_t)tci;
     memcpy(&hdr, bytes, sizeof(hdr));
     if (hdr.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
         hdr.csum_start += 4;
@@ -225,26 +220,61 @@ static uint32_t put_tag_back(uint8_t *bytes, uint32_t len, struct msghdr *msg)
     return len + 4;
 }
 
+/* The tag that the kernel took out of a received frame. False: it had none. */
+static bool taken_tag(struct msghdr *msg, uint16_t *tci)
+{
+    const struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+    struct tpacket_auxdata aux;
+
+    if (c == NULL || c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA)
+        return false;
+    memcpy(&aux, CMSG_DATA(c), sizeof(aux));
+    *tci = aux.tp_vlan_tci;
+    return (aux.tp_status & TP_STATUS_VLAN_VALID) != 0;
+}
+
+/* The frame as the other end is to have it; its new length, or 0 if it must not pass. */
+static uint32_t translate(const struct relay *r, int from, uint8_t *bytes, uint32_t len,
+                          struct msghdr *msg)
+{
+    uint16_t tci = 0;
+    const bool tagged = taken_tag(msg, &tci);
+
+    if (r->vlan == 0)
+        return tagged ? insert_tag(bytes, len, tci) : len;
+    if (from == 0)
+        return tagged && (tci & 0xfff) == r->vlan ? len : 0;
+    return tagged ? 0 : insert_tag(bytes, len, r->vlan);
+}
+
 static void receive(struct relay *r, int from, uint64_t now)
 {
-    static uint8_t bytes[FRAME_MAX];
+    static uint8_t bytes[FRAME_MAX + 4];
 
     for (unsigned i = 0; i < BURST; i++) {
         union {
             struct cmsghdr align;
             uint8_t room[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
         } control;
-        struct iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
+        struct iovec iov = {.iov_base = bytes, .iov_len = FRAME_MAX};
         struct msghdr msg = {.msg_iov = &iov,
                              .msg_iovlen = 1,
                              .msg_control = &control,
                              .msg_controllen = sizeof(control)};
-        const ssize_t len = recvmsg(r->fd[from], &msg, MSG_DONTWAIT);
+        const ssize_t got = recvmsg(r->fd[from], &msg, MSG_DONTWAIT);
+        struct virtio_net_hdr hdr;
 
-        if (len <= (ssize_t)(sizeof(struct virtio_net_hdr) + ETH_HLEN))
+        if (got <= (ssize_t)(sizeof(hdr) + ETH_HLEN))
             return;
-        r->segments += bytes[1] != VIRTIO_NET_HDR_GSO_NONE;
-        pass(r, !from, bytes, put_tag_back(bytes, (uint32_t)len, &msg), now);
+        memcpy(&hdr, bytes, sizeof(hdr));
+        r->segments += hdr.gso_type != VIRTIO_NET_HDR_GSO_NONE;
+
+        const uint32_t len = translate(r, from, bytes, (uint32_t)got, &msg);
+
+        if (len > 0)
+            pass(r, !from, bytes, len, now);
+        else
+            r->dropped++;
     }
 }
 
@@ -263,6 +293,8 @@ static bool parse_number(struct relay *r, const char *key, const char *value)
         r->delay_ns = n * USEC;
     else if (strcmp(key, "reorder_us") == 0 && n < SEC)
         r->reorder_ns = n * USEC;
+    else if (strcmp(key, "vlan") == 0 && n > 0 && n < 4095)
+        r->vlan = (uint16_t)n;
     else if (n > THOUSAND)
         return false;
     else if (strcmp(key, "loss") == 0)

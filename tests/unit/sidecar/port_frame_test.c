@@ -117,6 +117,14 @@ static void test_tx_segmentation(void **state)
     f.flags = 0;
     assert_int_equal(check(&f), -EINVAL);
     f = tso(iov, 9000);
+    headers[12] = 0x81; /* a tag in the headers does not count to the MTU */
+    f = tso(iov, 9000);
+    f.gso_size = 1460 + 4;
+    assert_int_equal(check(&f), 0);
+    f.gso_size = 1460 + 5;
+    assert_int_equal(check(&f), -EMSGSIZE);
+    headers[12] = 0;
+    f = tso(iov, 9000);
     f.gso = DMM_GSO_TCPV6; /* not offered by this port */
     assert_int_equal(check(&f), -EINVAL);
     f.gso = 200;
