@@ -47,7 +47,7 @@ int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, co
     X(fcntl) X(fcntl64) X(ioctl) \
     X(poll) X(ppoll) X(__poll_chk) X(__ppoll_chk) X(select) X(pselect) \
     X(epoll_ctl) X(epoll_wait) X(epoll_pwait) X(epoll_pwait2) \
-    X(fork) X(vfork) X(daemon)
+    X(fork) X(vfork) X(daemon) X(syscall)
 /* clang-format on */
 
 #define DMM_CALL_ID(name) DMM_CALL_##name,

@@ -78,6 +78,13 @@ py() { shim /usr/bin/python3 -u "$@"; }
     diff "$POD/table" "$POD/exports"
 }
 
+@test "io_uring is not there, for a program that asks by syscall()" {
+    run shim /usr/bin/python3 -c 'import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+print(libc.syscall(425, 8, ctypes.create_string_buffer(120)), errno.errorcode[ctypes.get_errno()])'
+    [ "$output" = "-1 ENOSYS" ]
+}
+
 @test "a program without sockets never attaches" {
     before=$("$BUILD/dmmctl" --json clients)
     DMM_POD_DIR=/nonexistent shim /bin/ls / >/dev/null
