@@ -99,6 +99,7 @@ print(libc.syscall(425, 8, ctypes.create_string_buffer(120)), errno.errorcode[ct
 @test "poll, select and epoll answer as the kernel's: level, edge, one shot, mixed, nested" { same events; }
 @test "descriptors answer as the kernel's: dup, close, fcntl, ioctl, options, sendfile, datagrams" { same fds; }
 @test "processes and threads: fork, shared listeners, one epfd for many, blocked calls" { same processes; }
+@test "exec, spawn, system, popen and SCM_RIGHTS hand sockets over as the kernel does" { same exec; }
 
 several() {
     own_shim "$BUILD/tests/preload/several" $STACK_ADDRESS >"$POD/several"
