@@ -53,7 +53,7 @@ int execveat(int dir, const char *path, char *const argv[], char *const envp[], 
     struct exec_plan plan;
     exec_prepare(&plan, envp);
     /* Younger in libc than in the kernel. */
-    int r = (int)syscall(SYS_execveat, dir, path, argv, plan.env, flags);
+    int r = (int)REAL(syscall)(SYS_execveat, dir, path, argv, plan.env, flags);
     exec_undo(&plan);
     return r;
 }

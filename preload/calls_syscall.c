@@ -205,6 +205,13 @@ static bool by_itself(long number, const long a[N_ARGUMENTS], long *result)
         *result = fork();
         break;
 #endif
+    case SYS_execve:
+        *result = execve(PTR(char, a[0]), PTR(char *, a[1]), PTR(char *, a[2]));
+        break;
+    case SYS_execveat:
+        *result =
+            execveat((int)a[0], PTR(char, a[1]), PTR(char *, a[2]), PTR(char *, a[3]), (int)a[4]);
+        break;
 #ifdef SYS_io_uring_setup
     case SYS_io_uring_setup:
         errno = ENOSYS;

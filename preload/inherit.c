@@ -75,7 +75,7 @@ static size_t list_fds(int fds[FDS_MAX])
         return n;
     }
     long got;
-    while ((got = syscall(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
+    while ((got = REAL(syscall)(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
         for (long at = 0; at < got;) {
             const struct dirent_kernel *entry = (const struct dirent_kernel *)(buf + at);
             int fd = entry->name[0] == '.' ? -1 : atoi(entry->name);

@@ -96,6 +96,7 @@ enum how {
     EXECLE,
     FEXECVE,
     EXECVEAT,
+    BY_NUMBER,
     SPAWN,
     SPAWNP,
     SYSTEM,
@@ -127,6 +128,9 @@ static void exec_it(enum how how, struct start *s)
         break;
     case FEXECVE:
         fexecve(open(self, O_RDONLY | O_CLOEXEC), s->argv, environ);
+        break;
+    case BY_NUMBER:
+        syscall(SYS_execve, self, s->argv, environ);
         break;
     case EXECVEAT:
         execveat(AT_FDCWD, self, s->argv, environ, 0);
@@ -186,9 +190,10 @@ static void run(enum how how, const char *kind, int fd)
 
 static void stream(enum how how)
 {
-    static const char *const names[] = {
-        "execve",  "execv",    "execvp",      "execvpe",      "execl",  "execlp", "execle",
-        "fexecve", "execveat", "posix_spawn", "posix_spawnp", "system", "popen",  "vfork"};
+    static const char *const names[] = {"execve",   "execv",      "execvp",      "execvpe",
+                                        "execl",    "execlp",     "execle",      "fexecve",
+                                        "execveat", "SYS_execve", "posix_spawn", "posix_spawnp",
+                                        "system",   "popen",      "vfork"};
     char buf[16];
     int one = 1, server, client = say_pair(&server);
     say_case(names[how]);
