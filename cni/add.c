@@ -304,6 +304,9 @@ static int finish(struct add *add, struct dmm_cni_error *error)
         json_decref(result->dns);
         result->dns = json_deep_copy(add->conf->dns);
     }
+    const struct dmm_link_ops *ops = add->conf->link.ops;
+    if (ops->addressed && ops->addressed(&add->job, add->record.plan, result, &err))
+        return dmm_cni_fail_from(error, DMM_CNI_E_LINK, &err);
     if (dmm_result_to_port(result, &add->made.port, &err))
         return dmm_cni_fail_from(error, DMM_CNI_E_IPAM, &err);
     if (dmm_pod_write(&add->pod, &add->content, &add->made.port, &err))

@@ -149,6 +149,7 @@ int dmm_attach_job(struct dmm_link_job *job, const struct dmm_cni_env *env,
         .netns_fd = netns_fd,
         .lock_dir = conf->state_root,
         .pod_root = conf->pod_root,
+        .owner = conf->sidecar,
         .hold = -1,
     };
     return choose_mac(job, env, conf, error);

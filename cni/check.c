@@ -75,6 +75,7 @@ static int check_link(const struct dmm_cni_env *env, const struct dmm_netconf *c
         return dmm_cni_fail_from(error, DMM_CNI_E_CHECK, &err);
     if (dmm_attach_job(&job, env, conf, netns, error))
         return -1;
+    job.port = port;
     if (conf->link.ops->check(&job, record->plan, &err))
         return dmm_cni_fail_from(error, DMM_CNI_E_CHECK, &err);
     return 0;

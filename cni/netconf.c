@@ -18,6 +18,7 @@ static const char *const on_failure_words[] = {"fail", "kernel", NULL};
 struct raw {
     const json_t *link;
     const json_t *kubernetes;
+    const json_t *sidecar;
     const json_t *stacks;
     const json_t *mapping;
     const json_t *ipam;
@@ -35,6 +36,7 @@ static const struct dmm_key top_keys[] = {
     /* ours */
     {"link", DMM_KEY_OBJECT, AT(link), 0, 0, NULL},
     {"kubernetes", DMM_KEY_OBJECT, AT(kubernetes), 0, 0, NULL},
+    {"sidecar", DMM_KEY_OBJECT, AT(sidecar), 0, 0, NULL},
     {"stacks", DMM_KEY_ARRAY, AT(stacks), 0, 0, NULL},
     {"mapping", DMM_KEY_OBJECT, AT(mapping), 0, 0, NULL},
     {"on_failure", DMM_KEY_WORD, AT(on_failure), 0, 0, on_failure_words},
@@ -194,6 +196,23 @@ static int check_kube(struct dmm_netconf *conf, const json_t *object, struct dmm
     return 0;
 }
 
+static int check_sidecar(struct dmm_netconf *conf, const json_t *object,
+                         struct dmm_cni_error *error)
+{
+    struct ids {
+        int64_t uid, gid;
+    } ids = {0, 0};
+    static const struct dmm_key keys[] = {
+        {"uid", DMM_KEY_NUMBER, offsetof(struct ids, uid), 0, UINT32_MAX - 1, NULL},
+        {"gid", DMM_KEY_NUMBER, offsetof(struct ids, gid), 0, UINT32_MAX - 1, NULL},
+        {NULL, DMM_KEY_ANY, 0, 0, 0, NULL},
+    };
+    struct dmm_err err = {0};
+    int rc = object ? dmm_keys_read(&ids, keys, object, "sidecar", &err) : 0;
+    conf->sidecar = (struct dmm_owner){(uid_t)ids.uid, (gid_t)ids.gid};
+    return rc ? refuse(error, rc, &err) : 0;
+}
+
 static int check_ipam(struct dmm_netconf *conf, const json_t *ipam, struct dmm_cni_error *error)
 {
     if (!ipam || !json_object_size(ipam))
@@ -244,8 +263,8 @@ int dmm_netconf_check(struct dmm_netconf *conf, struct dmm_cni_error *error)
     conf->on_failure = raw.on_failure;
     conf->dns = raw.dns;
     conf->prev_result = raw.prev_result;
-    if (check_ipam(conf, raw.ipam, error) || check_kube(conf, raw.kubernetes, error) ||
-        check_capabilities(conf, &raw, error))
+    if (check_sidecar(conf, raw.sidecar, error) || check_ipam(conf, raw.ipam, error) ||
+        check_kube(conf, raw.kubernetes, error) || check_capabilities(conf, &raw, error))
         return -1;
     rc = dmm_link_conf_read(&conf->link, raw.link, &err);
     if (rc)

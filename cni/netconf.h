@@ -51,6 +51,7 @@ struct dmm_netconf {
 
     /* Set by dmm_netconf_check(). */
     struct dmm_link_conf link;
+    struct dmm_owner sidecar; /* who it runs as */
     struct dmm_stacks_config stacks;
     const json_t *mapping; /* an object, or NULL */
     int on_failure;        /* enum dmm_on_failure */

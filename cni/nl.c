@@ -103,6 +103,13 @@ int dmm_nl_link_set(struct nl_sock *sock, const char *name, struct rtnl_link *ch
     return rc ? fail(err, rc, "set up interface", name) : 0;
 }
 
+int dmm_nl_link_change(struct nl_sock *sock, struct rtnl_link *which, struct rtnl_link *changes,
+                       struct dmm_err *err)
+{
+    int rc = rtnl_link_change(sock, which, changes, 0);
+    return rc ? fail(err, rc, "set up interface", rtnl_link_get_name(changes)) : 0;
+}
+
 int dmm_nl_link_del(struct nl_sock *sock, const char *name, struct dmm_err *err)
 {
     struct rtnl_link *which __attribute__((cleanup(dmm_nl_link_put))) = dmm_nl_link_new(err);

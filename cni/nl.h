@@ -27,6 +27,9 @@ int dmm_nl_link_add(struct nl_sock *sock, struct rtnl_link *link, struct dmm_err
 /* Changes the interface `name` to what is set in `changes`. */
 int dmm_nl_link_set(struct nl_sock *sock, const char *name, struct rtnl_link *changes,
                     struct dmm_err *err);
+/* Changes the interface `which` was read from, its name included: -EEXIST if that is taken. */
+int dmm_nl_link_change(struct nl_sock *sock, struct rtnl_link *which, struct rtnl_link *changes,
+                       struct dmm_err *err);
 /* Absent is success. */
 int dmm_nl_link_del(struct nl_sock *sock, const char *name, struct dmm_err *err);
 /* A fresh link object; NULL with err set when out of memory. */

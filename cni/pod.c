@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int dmm_pod_identify(struct dmm_pod *pod, const struct dmm_cni_env *env, const char *root,
@@ -234,6 +235,24 @@ static int compose_on_failure(struct dmm_pod_content *content, int dir,
     return rc;
 }
 
+/* An earlier attachment's sidecar is the pod's. */
+static int compose_owner(struct dmm_pod_content *content, int dir, const struct dmm_netconf *conf,
+                         struct dmm_err *err)
+{
+    struct stat st;
+    content->owner = conf->sidecar;
+    if (dir < 0 || fstatat(dir, "pod.json", &st, AT_SYMLINK_NOFOLLOW))
+        return 0; /* nobody's yet */
+    if (fstat(dir, &st))
+        return dmm_err_set(err, errno, "pod directory: %s", strerror(errno));
+    if (st.st_uid != conf->sidecar.uid || st.st_gid != conf->sidecar.gid)
+        return dmm_err_set(err, EINVAL,
+                           "sidecar: %u:%u is not who an earlier attachment of this pod names "
+                           "(%u:%u)",
+                           conf->sidecar.uid, conf->sidecar.gid, st.st_uid, st.st_gid);
+    return 0;
+}
+
 static int compose_pod(struct dmm_pod_content *content, const struct dmm_cni_env *env,
                        struct dmm_err *err)
 {
@@ -264,7 +283,7 @@ int dmm_pod_compose(struct dmm_pod_content *content, const struct dmm_pod *pod,
     if (compose_pod(content, env, &err))
         goto fail;
     code = DMM_CNI_E_CONFIG;
-    if (compose_on_failure(content, dir, conf, &err) ||
+    if (compose_owner(content, dir, conf, &err) || compose_on_failure(content, dir, conf, &err) ||
         compose_stacks(content, &all, dir, conf, &err))
         goto fail;
     code = DMM_CNI_E_MAPPING;
@@ -322,7 +341,11 @@ int dmm_pod_write(const struct dmm_pod *pod, const struct dmm_pod_content *conte
     int dir __attribute__((cleanup(dmm_close))) = dmm_dir_make_open(pods, pod->id, err);
     if (dir < 0)
         return dir;
-    int rc = write_text(dir, "pod.json", content->pod, err);
+    int rc = 0;
+    if (fchown(dir, content->owner.uid, content->owner.gid))
+        rc = dmm_err_set(err, errno, "pod directory %s: chown: %s", pod->id, strerror(errno));
+    if (!rc)
+        rc = write_text(dir, "pod.json", content->pod, err);
     if (!rc)
         rc = write_text(dir, "stacks.json", content->stacks, err);
     if (!rc)

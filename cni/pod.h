@@ -28,6 +28,7 @@ struct dmm_pod_content {
     char *stacks;
     char *mapping;
     const char *on_failure;
+    struct dmm_owner owner;
 };
 
 /* Who the directory belongs to. Refuses a K8S_POD_UID that is no plain name. */
@@ -41,7 +42,8 @@ int dmm_pod_compose(struct dmm_pod_content *content, const struct dmm_pod *pod,
                     const struct dmm_annotations *annotations, struct dmm_cni_error *error);
 void dmm_pod_content_free(struct dmm_pod_content *content);
 
-/* Writes all files, the port's last. */
+/* Writes all files, the port's last. The directory is given to the sidecar, which makes its sockets
+ * there; the files stay ours. */
 int dmm_pod_write(const struct dmm_pod *pod, const struct dmm_pod_content *content,
                   const struct dmm_port_config *port, struct dmm_err *err);
 /* Reads the port file of an attachment. */

@@ -3,6 +3,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/rtnetlink.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,6 +185,13 @@ static void default_gateway(const struct dmm_result *result, int family, struct 
     memset(gateway, 0, sizeof(*gateway));
 }
 
+/* CNI 1.1.0: "scope" as in rtnetlink(7). */
+static bool is_on_link(const json_t *route)
+{
+    const json_t *scope = json_object_get(route, "scope");
+    return json_is_integer(scope) && json_integer_value(scope) == RT_SCOPE_LINK;
+}
+
 int dmm_result_to_port(const struct dmm_result *result, struct dmm_port_config *port,
                        struct dmm_err *err)
 {
@@ -198,7 +207,7 @@ int dmm_result_to_port(const struct dmm_result *result, struct dmm_port_config *
         struct dmm_port_route *into = &port->routes[i];
         if (dmm_prefix_parse(&into->dst, member(route, "dst")))
             return dmm_err_set(err, EINVAL, "routes[%zu].dst: bad", i);
-        if (parse_address(&into->gateway, member(route, "gw")))
+        if (parse_address(&into->gateway, member(route, "gw")) && !is_on_link(route))
             default_gateway(result, into->dst.family, &into->gateway);
         port->n_routes = (unsigned)i + 1;
     }

@@ -39,7 +39,8 @@ void dmm_result_set_interface(struct dmm_result *result, int index);
 int dmm_result_prepend(struct dmm_result *result, const struct dmm_result *prev);
 
 /* Fills addresses and routes of the port from ips and routes: a route without "gw" gets the gateway
- * of its family, as the spec has it. More than the port file holds is an error. */
+ * of its family, as the spec has it, unless its scope is the link. More than the port file holds is
+ * an error. */
 int dmm_result_to_port(const struct dmm_result *result, struct dmm_port_config *port,
                        struct dmm_err *err);
 

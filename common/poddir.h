@@ -44,7 +44,8 @@
 
 enum dmm_port_kind {
     DMM_PORT_PACKET, /* AF_PACKET with PACKET_VNET_HDR on the interface `ifname`: link veth */
-    DMM_PORT_ETHDEV, /* a DPDK ethdev made from `devargs`: link vhostuser, sriov, afxdp, tap, … */
+    DMM_PORT_TAP,    /* the TAP device `ifname`: link tap */
+    DMM_PORT_ETHDEV, /* a DPDK ethdev made from `devargs`: link vhostuser, … */
 };
 
 struct dmm_port_address {
@@ -59,7 +60,7 @@ struct dmm_port_route {
 
 struct dmm_port_config {
     char ifname[IFNAMSIZ];   /* the CNI_IFNAME; names the port */
-    enum dmm_port_kind kind; /* "packet" or "ethdev" */
+    enum dmm_port_kind kind; /* "packet", "tap", … */
     char link[16];           /* the link kind: "veth", "vhostuser", … for people */
     char devargs[256];       /* ethdev only: "net_virtio_user0,path=…" */
     uint8_t mac[6];          /* all zero: the device's own */

@@ -14,6 +14,7 @@
 
 static const char *const kind_names[] = {
     [DMM_PORT_PACKET] = "packet",
+    [DMM_PORT_TAP] = "tap",
     [DMM_PORT_ETHDEV] = "ethdev",
 };
 #define N_KINDS (sizeof(kind_names) / sizeof(kind_names[0]))
@@ -55,8 +56,12 @@ static int parse_kind(const json_t *root, const struct dmm_json_at *at,
             return 0;
         }
     }
-    return dmm_json_fail(err, at, "kind", "must be \"%s\" or \"%s\", not %s", kind_names[0],
-                         kind_names[1], dmm_json_show(json_object_get(root, "kind"), shown));
+    char names[64] = "";
+    for (size_t i = 0; i < N_KINDS; i++)
+        snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s\"%s\"", i ? ", " : "",
+                 kind_names[i]);
+    return dmm_json_fail(err, at, "kind", "must be one of %s, not %s", names,
+                         dmm_json_show(json_object_get(root, "kind"), shown));
 }
 
 static int parse_devargs(const json_t *root, const struct dmm_json_at *at,

@@ -8,25 +8,20 @@
 
 pid_t fork(void)
 {
-    return process_fork(REAL(fork));
-}
-
-pid_t _Fork(void)
-{
-    return process_fork(REAL(_Fork));
+    return process_fork(1);
 }
 
 /* A function cannot stand between vfork() and its caller: the child is a plain one, which POSIX
- * allows. It has the sockets, for what it executes may inherit some. */
+ * allows, and gets no stack sockets: it may only exec or exit. */
 pid_t vfork(void)
 {
-    return process_fork(REAL(fork));
+    return process_fork(0);
 }
 
 /* libc's own calls fork() where it can't be intercepted. */
 int daemon(int nochdir, int noclose)
 {
-    pid_t pid = process_fork(REAL(fork));
+    pid_t pid = process_fork(1);
     if (pid < 0)
         return -1;
     if (pid > 0)

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "preload/lock.h"
 
-#include "preload/calls.h"
-
 #include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -28,7 +26,7 @@ void lock_wait(lock_word *word, uint32_t owner)
                                                    memory_order_relaxed, memory_order_relaxed))
             continue;
         const struct timespec again = {.tv_nsec = LOCK_LOOK_AGAIN_NS};
-        REAL(syscall)(SYS_futex, word, FUTEX_WAIT, value | LOCK_WAITERS, &again, NULL, 0);
+        syscall(SYS_futex, word, FUTEX_WAIT, value | LOCK_WAITERS, &again, NULL, 0);
     }
     errno = saved;
 }
@@ -36,6 +34,6 @@ void lock_wait(lock_word *word, uint32_t owner)
 void lock_wake(lock_word *word)
 {
     int saved = errno;
-    REAL(syscall)(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+    syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
     errno = saved;
 }

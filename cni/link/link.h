@@ -24,8 +24,16 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct dmm_link_ops;
+struct dmm_result;
+
+/* Who the sidecar runs as: what the plugin makes for it belongs to them. */
+struct dmm_owner {
+    uid_t uid;
+    gid_t gid;
+};
 
 /* The `link` object of a configuration, read. */
 struct dmm_link_conf {
@@ -44,8 +52,10 @@ struct dmm_link_job {
     const char *lock_dir; /* for locks that attachments of this node share */
     const char *pod_root; /* the pod's directory is <pod_root>/pods/<pod_id> */
     const char *pod_id;
-    int hold;       /* the record's lock, for programs that are run (cni/exec.h) */
-    uint8_t mac[6]; /* the pod's end: asked for, or generated and stable */
+    int hold;               /* the record's lock, for programs that are run (cni/exec.h) */
+    uint8_t mac[6];         /* the pod's end: asked for, or generated and stable */
+    struct dmm_owner owner; /* who runs the pod's sidecar */
+    const struct dmm_port_config *port; /* CHECK: the port file as it is; NULL: not CHECK */
 };
 
 /* One attachment that goes. */
@@ -74,12 +84,17 @@ struct dmm_link_ops {
     int (*plan)(const struct dmm_link_job *job, json_t *plan, struct dmm_err *err);
     int (*apply)(const struct dmm_link_job *job, const json_t *plan, struct dmm_link_made *made,
                  struct dmm_err *err);
+    /* After apply(), once the addresses are known: does what needs them, and may change addresses
+     * and routes of the result. undo() takes it back too. NULL: nothing to do. */
+    int (*addressed)(const struct dmm_link_job *job, const json_t *plan, struct dmm_result *result,
+                     struct dmm_err *err);
     int (*check)(const struct dmm_link_job *job, const json_t *plan, struct dmm_err *err);
     int (*undo)(const struct dmm_link_grave *grave, const json_t *plan, struct dmm_err *err);
     int (*status)(const void *conf, struct dmm_err *err);
 };
 
 extern const struct dmm_link_ops dmm_link_veth;
+extern const struct dmm_link_ops dmm_link_tap;
 extern const struct dmm_link_ops dmm_link_vhostuser;
 
 /* NULL if there is none of that name. */

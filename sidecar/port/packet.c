@@ -3,11 +3,9 @@
 
 #include <errno.h>
 #include <net/ethernet.h>
-#include <net/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -28,13 +26,6 @@ static struct packet_port *packet_of(struct dmm_port *port)
     return (struct packet_port *)port;
 }
 
-static int query(const struct packet_port *p, unsigned long request, struct ifreq *ifr)
-{
-    memset(ifr, 0, sizeof(*ifr));
-    memcpy(ifr->ifr_name, p->data.info.name, sizeof(ifr->ifr_name) - 1);
-    return ioctl(p->fd, request, ifr) ? -errno : 0;
-}
-
 /* The socket was made with protocol 0, so until here it got no frame, of this interface or another:
  * options and ring were there first. */
 static int bind_to(const struct packet_port *p, int ifindex)
@@ -42,31 +33,6 @@ static int bind_to(const struct packet_port *p, int ifindex)
     struct sockaddr_ll ll = {
         .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = ifindex};
     return bind(p->fd, (struct sockaddr *)&ll, sizeof(ll)) ? -errno : 0;
-}
-
-/* Reads the interface as it is now. 0, -ENODEV, or -EMEDIUMTYPE if it is not Ethernet. */
-static int read_link(struct packet_port *p)
-{
-    struct dmm_port_info *info = &p->data.info;
-    struct ifreq ifr;
-    info->up = false;
-    int rc = query(p, SIOCGIFHWADDR, &ifr);
-    if (rc)
-        return rc;
-    if (ifr.ifr_hwaddr.sa_family != ARPHRD_ETHER)
-        return -EMEDIUMTYPE;
-    if (p->any_mac)
-        memcpy(info->mac, ifr.ifr_hwaddr.sa_data, sizeof(info->mac));
-    rc = query(p, SIOCGIFMTU, &ifr);
-    if (rc)
-        return rc;
-    uint32_t mtu = (uint32_t)ifr.ifr_mtu;
-    info->mtu = p->mtu_limit && p->mtu_limit < mtu ? p->mtu_limit : mtu;
-    rc = query(p, SIOCGIFFLAGS, &ifr);
-    if (rc)
-        return rc;
-    info->up = (ifr.ifr_flags & IFF_UP) && (ifr.ifr_flags & IFF_RUNNING);
-    return 0;
 }
 
 /* UDP segmentation in the vnet header came with Linux 6.2 (VIRTIO_NET_HDR_GSO_UDP_L4). */
@@ -113,7 +79,7 @@ static int open_socket(struct packet_port *p, struct dmm_err *err)
     if (p->fd < 0)
         return dmm_err_set(err, errno, "port %s: packet socket: %s%s", name, strerror(errno),
                            errno == EPERM ? " (CAP_NET_RAW is needed)" : "");
-    int rc = read_link(p);
+    int rc = dmm_iface_read(p->fd, &p->data.info, &p->wish);
     if (rc == -EMEDIUMTYPE)
         return dmm_err_set(err, EMEDIUMTYPE, "port %s: not an Ethernet interface", name);
     if (rc)
@@ -126,13 +92,11 @@ static int open_socket(struct packet_port *p, struct dmm_err *err)
         rc = packet_tx_init(p);
     if (rc)
         return dmm_err_set(err, -rc, "port %s: packet ring: %s", name, strerror(-rc));
-    struct ifreq ifr;
-    rc = query(p, SIOCGIFINDEX, &ifr);
-    if (!rc)
-        rc = bind_to(p, ifr.ifr_ifindex);
+    int ifindex = dmm_iface_index(p->fd, name);
+    rc = ifindex ? bind_to(p, ifindex) : -ENODEV;
     if (rc)
         return dmm_err_set(err, -rc, "port %s: bind: %s", name, strerror(-rc));
-    p->ifindex = ifr.ifr_ifindex;
+    p->ifindex = ifindex;
     return 0;
 }
 
@@ -155,8 +119,10 @@ static int packet_create(struct dmm_port **port, const struct dmm_port_config *c
     static const uint8_t no_mac[6];
     p->port.ops = &dmm_port_packet_ops;
     p->fd = -1;
-    p->any_mac = memcmp(config->mac, no_mac, sizeof(no_mac)) == 0;
-    p->mtu_limit = config->mtu;
+    p->wish = (struct dmm_iface_wish){
+        .mtu = config->mtu,
+        .any_mac = memcmp(config->mac, no_mac, sizeof(no_mac)) == 0,
+    };
     dmm_port_data_init(&p->data, config);
     p->data.info.max_gso_size = MAX_GSO_SIZE;
     p->data.info.offloads = DMM_OFFLOAD_TX_CSUM | DMM_OFFLOAD_TSO4 | DMM_OFFLOAD_TSO6 |
@@ -220,8 +186,7 @@ static int packet_wait_fd(struct dmm_port *port)
 /* An interface of our name came back under another index, or went. */
 static void follow_interface(struct packet_port *p)
 {
-    struct ifreq ifr;
-    int ifindex = query(p, SIOCGIFINDEX, &ifr) ? 0 : ifr.ifr_ifindex;
+    int ifindex = dmm_iface_index(p->fd, p->data.info.name);
     if (ifindex != p->ifindex && ifindex && bind_to(p, ifindex))
         ifindex = 0; /* gone again; the next refresh sees */
     p->ifindex = ifindex;
@@ -235,10 +200,9 @@ static bool packet_refresh(struct dmm_port *port)
     old.up |= p->went_down;
     p->went_down = false;
     follow_interface(p);
-    if (!p->ifindex || read_link(p))
+    if (!p->ifindex || dmm_iface_read(p->fd, info, &p->wish))
         info->up = false;
-    return old.up != info->up || old.mtu != info->mtu ||
-           memcmp(old.mac, info->mac, sizeof(old.mac)) != 0;
+    return dmm_iface_changed(&old, info);
 }
 
 static const struct dmm_port_info *packet_info(struct dmm_port *port)

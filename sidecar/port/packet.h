@@ -23,6 +23,7 @@
 #define DMM_SIDECAR_PORT_PACKET_H
 
 #include "sidecar/port/frame.h"
+#include "sidecar/port/iface.h"
 #include "sidecar/port/port.h"
 
 #include <linux/if_packet.h>
@@ -66,10 +67,9 @@ struct packet_port {
     struct dmm_port_stats stats;
     int fd;
     int ifindex;
-    uint32_t mtu_limit; /* the configuration's; 0: the device's own */
-    bool any_mac;       /* none configured: the device's own */
-    bool went_down;     /* a send said so: the next refresh() reports a change */
-    uint8_t idle_arms;  /* arm() calls since a frame came */
+    struct dmm_iface_wish wish;
+    bool went_down;    /* a send said so: the next refresh() reports a change */
+    uint8_t idle_arms; /* arm() calls since a frame came */
     struct packet_rx rx;
     struct packet_tx *tx;
 };

@@ -3,7 +3,8 @@
 
 #include <errno.h>
 
-static const struct dmm_port_ops *const kinds[] = {&dmm_port_packet_ops, &dmm_port_ethdev_ops};
+static const struct dmm_port_ops *const kinds[] = {&dmm_port_packet_ops, &dmm_port_tap_ops,
+                                                   &dmm_port_ethdev_ops};
 
 int dmm_port_create(struct dmm_port **port, const struct dmm_port_config *config,
                     struct dmm_err *err)

@@ -12,13 +12,18 @@ load cni_lib
 CALLS="mkdir mkdirat openat write pwrite64 ftruncate fchmod fsync renameat rename unlink unlinkat rmdir
     flock setns sendmsg memfd_create clone3 vfork wait4 ioctl"
 
-setup() { cni_setup cnik; }
+setup() {
+    cni_setup cnik
+    sysctl -qw net.ipv4.ip_forward=1 # for what is routed
+}
 teardown() { cni_teardown; }
 
 # The arguments of this link as jq filters.
 link_filter() {
     case $1 in
     veth) echo . ;;
+    routed) echo '.link = {type: "veth", routed: true}' ;;
+    tap) echo '.link.type = "tap" | .sidecar.uid = 64321' ;;
     vhostuser) echo '.link = {type: "vhostuser", role: "server", socket: "'"$DIR"'/pair/s.sock"}' ;;
     esac
 }
@@ -127,6 +132,12 @@ fail_add() { # LINK
 @test "veth: ADD killed at every step" { kill_add veth; }
 @test "veth: DEL killed at every step" { kill_del veth; }
 @test "veth: ADD with every step failing" { fail_add veth; }
+@test "routed: ADD killed at every step" { kill_add routed; }
+@test "routed: DEL killed at every step" { kill_del routed; }
+@test "routed: ADD with every step failing" { fail_add routed; }
+@test "tap: ADD killed at every step" { kill_add tap; }
+@test "tap: DEL killed at every step" { kill_del tap; }
+@test "tap: ADD with every step failing" { fail_add tap; }
 @test "vhostuser: ADD killed at every step" { kill_add vhostuser; }
 @test "vhostuser: DEL killed at every step" { kill_del vhostuser; }
 @test "vhostuser: ADD with every step failing" { fail_add vhostuser; }

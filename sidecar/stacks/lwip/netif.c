@@ -62,6 +62,7 @@ static void mask_prefix(struct dmm_prefix *prefix)
 /* What one port gets, gathered from its info before lwIP is told anything. */
 struct plan {
     ip4_addr_t ip, netmask, gateway;
+    ip4_addr_t neighbour; /* on link by a route of its own, for a gateway */
     bool default4, default6;
 };
 
@@ -123,6 +124,10 @@ static int plan_route(struct lw_port *port, struct plan *plan, const struct dmm_
 
     if (!gateway->family && is_connected(port, plan, dst))
         return 0;
+    if (!gateway->family && dst->family == AF_INET && dst->len == 32 && !plan->neighbour.addr) {
+        memcpy(&plan->neighbour.addr, dst->ip, 4); /* lwIP asks for its gateway, near or far */
+        return 0;
+    }
     if (dst->len || !gateway->family)
         why = "lwip has routes to its own prefixes and a default one only";
     else if (gateway->family != dst->family)
@@ -130,6 +135,8 @@ static int plan_route(struct lw_port *port, struct plan *plan, const struct dmm_
     else if (*taken)
         why = "a second default route";
     else if (!is_connected(port, plan, &via) &&
+             !(gateway->family == AF_INET && plan->neighbour.addr &&
+               !memcmp(&plan->neighbour.addr, gateway->ip, 4)) &&
              !(gateway->family == AF_INET6 && gateway->ip[0] == 0xfe && gateway->ip[1] >> 6 == 2))
         why = "the gateway is not on link";
     if (why)

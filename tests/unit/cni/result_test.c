@@ -11,7 +11,8 @@ static const char *const latest =
     "{\"ips\":[{\"address\":\"10.1.0.5/16\",\"gateway\":\"10.1.0.1\"},"
     "{\"address\":\"fd00::5/64\"}],"
     "\"routes\":[{\"dst\":\"0.0.0.0/0\",\"mtu\":1400,\"advmss\":1360,\"priority\":10,\"table\":5,"
-    "\"scope\":0},{\"dst\":\"10.9.0.0/16\",\"gw\":\"10.1.0.7\"},{\"dst\":\"::/0\"}],"
+    "\"scope\":0},{\"dst\":\"10.9.0.0/16\",\"gw\":\"10.1.0.7\"},{\"dst\":\"::/0\"},"
+    "{\"dst\":\"10.1.9.9/32\",\"scope\":253}],"
     "\"dns\":{\"nameservers\":[\"10.1.0.1\"]}}";
 
 static void parse(struct dmm_result *result, const char *text)
@@ -79,7 +80,7 @@ static void versions_read_each_other(void **state)
         json_t *json = in_version((enum dmm_cni_version)v);
         assert_int_equal(dmm_result_parse(&result, json, &err), 0);
         assert_null(json_object_get(json_array_get(result.ips, 0), "version"));
-        assert_int_equal(json_array_size(result.routes), 3);
+        assert_int_equal(json_array_size(result.routes), 4);
         dmm_result_free(&result);
         json_decref(json);
     }
@@ -98,11 +99,12 @@ static void to_the_port(void **state)
     assert_int_equal(port.addresses[0].prefix_len, 16);
     assert_int_equal(port.addresses[1].prefix_len, 64);
     assert_string_equal(dmm_addr_format_ip(&port.addresses[0].addr, text), "10.1.0.5");
-    assert_int_equal(port.n_routes, 3);
+    assert_int_equal(port.n_routes, 4);
     /* A route without gw goes by the gateway of its family, or is on the link. */
     assert_string_equal(dmm_addr_format_ip(&port.routes[0].gateway, text), "10.1.0.1");
     assert_string_equal(dmm_addr_format_ip(&port.routes[1].gateway, text), "10.1.0.7");
     assert_int_equal(port.routes[2].gateway.family, 0);
+    assert_int_equal(port.routes[3].gateway.family, 0); /* by its scope */
     dmm_result_free(&result);
 }
 

@@ -107,7 +107,7 @@ static void test_port_refusals(void **state)
         {"{\"version\":1,\"ifname\":\"\"}", "ifname: is empty"},
         {"{\"version\":1,\"ifname\":\"a\"}", "kind: is missing"},
         {"{\"version\":1,\"ifname\":\"a\",\"kind\":\"tun\"}",
-         "kind: must be \"packet\" or \"ethdev\", not \"tun\""},
+         "kind: must be one of \"packet\", \"tap\", \"ethdev\", not \"tun\""},
         {"{\"version\":1,\"ifname\":\"a\",\"kind\":\"packet\"}", "link: is missing"},
         {"{\"version\":1,\"ifname\":\"a\",\"kind\":\"packet\",\"link\":\"veth\"}",
          "mtu: is missing"},
