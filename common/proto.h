@@ -24,6 +24,22 @@
  *   CHANNEL  another channel for this process.
  *   WAITSET  another waitset; fd 0 is the app's end of its doorbell.
  *   WAITSET_FREE   gives `index` back (its watches are dropped).
+ *   EXPORT   a socket that is about to leave the process, by exec or SCM_RIGHTS, gets a placeholder
+ *            of its own: response fd 0. The request is followed by a struct dmm_export that says
+ *            which of this process's sockets it stands for. As long as any copy of the placeholder
+ *            is open anywhere, also in a message under way, the sockets stay open, as an open file
+ *            description does in the kernel. With DMM_EXPORT_KERNEL the app's fd is a kernel
+ * socket, which comes along with the request; the placeholder then only keeps the hold. CLAIM the
+ * process presents a file that it inherited or was sent (with the request): if it is such a
+ * placeholder, or a kernel socket that one was exported with, the process gets holds on the
+ * sockets, and the response is followed by their struct dmm_export. Possession of the file is the
+ * proof; names and tokens are not. The sockets of another client move to the claimer's (then of any
+ * uid) if no process of the other one holds them any more. If some do: -EXDEV where the claimer has
+ * the same uid and no sockets yet: it may attach again with `token`, which makes it a process of
+ * that client; else -EBUSY. -ENOENT: not a file of ours.
+ *
+ * ATTACH with the token of a living client makes the process one of that client, if the uid is the
+ * same: so an exec'ed image finds its family again. The token is secret from other users only.
  *
  * The sidecar's uid is not the app's; SO_PEERCRED is read at connect and shown by dmmctl, and must
  * be one of the uids that the operator allows, if he named any.
@@ -31,9 +47,12 @@
 #ifndef DMM_COMMON_PROTO_H
 #define DMM_COMMON_PROTO_H
 
+#include "common/addr.h"
+#include "common/mapping.h"
+
 #include <stdint.h>
 
-#define DMM_PROTO_VERSION 1
+#define DMM_PROTO_VERSION 2
 #define DMM_PROTO_FDS     3
 
 enum dmm_request_op {
@@ -42,6 +61,8 @@ enum dmm_request_op {
     DMM_REQ_CHANNEL,
     DMM_REQ_WAITSET,
     DMM_REQ_WAITSET_FREE,
+    DMM_REQ_EXPORT,
+    DMM_REQ_CLAIM,
 };
 
 struct dmm_request {
@@ -50,7 +71,7 @@ struct dmm_request {
     uint32_t pid;      /* as the process sees it, in every request; shown to people, trusted for
                         * nothing */
     uint32_t index;    /* WAITSET_FREE */
-    uint8_t token[16]; /* ATTACH: zero, or an earlier client's */
+    uint8_t token[16]; /* ATTACH: zero, or that of a client */
     char comm[16];     /* NUL-terminated; in every request (a child's differs after exec) */
 };
 
@@ -65,5 +86,42 @@ struct dmm_response {
     uint8_t token[16];
     char text[128]; /* why it failed, NUL-terminated */
 };
+
+/* Options that were set on a socket, in order; see preload/record.h. */
+#define DMM_EXPORT_OPTIONS 24
+#define DMM_EXPORT_VALUE   24
+struct dmm_export_option {
+    int32_t level, name;
+    uint32_t len;
+    uint8_t value[DMM_EXPORT_VALUE];
+};
+
+enum {
+    DMM_EXPORT_KERNEL = 1, /* a wildcard listener: its fd is the kernel's socket */
+    DMM_EXPORT_HELD = 2,   /* said by the sidecar: the process held it before */
+};
+
+/*
+ * One open file description of the shim's: what another process needs to go on with it. The sidecar
+ * checks and fills `parts` and keeps the rest as it is: whoever claims it checks the rest.
+ */
+struct dmm_export {
+    uint8_t family, type, protocol, flags; /* DMM_EXPORT_* */
+    uint32_t status;                       /* of a socket without parts */
+    int32_t backlog;                       /* -1: not listening */
+    uint32_t n_parts;
+    struct dmm_addr bound; /* as the app gave it; family 0: not bound */
+    struct {
+        uint32_t index;
+        uint8_t instance, family; /* filled by the sidecar */
+        uint16_t reserved;
+    } parts[DMM_MAPPING_INSTANCES];
+    uint64_t cookie; /* KERNEL, filled by the sidecar: SO_COOKIE of the kernel's socket */
+    uint32_t n_options;
+    struct dmm_export_option options[DMM_EXPORT_OPTIONS];
+};
+
+/* Placeholders of EXPORT have an abstract name that begins so: a hint for whoever is sent one. */
+#define DMM_PLACEHOLDER_NAME "dmm-socket/"
 
 #endif

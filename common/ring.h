@@ -28,6 +28,9 @@ static inline void dmm_channel_init(struct dmm_channel *channel)
     atomic_store_explicit(&channel->replies_used, 0, memory_order_relaxed);
     atomic_store_explicit(&channel->stalled, 0, memory_order_relaxed);
     atomic_store_explicit(&channel->owner_pid, 0, memory_order_relaxed);
+    /* An old reply must not look like one to the new owner, whose numbers may be the same. */
+    for (uint32_t i = 0; i < DMM_CHANNEL_REPLIES; i++)
+        atomic_store_explicit(&channel->replies[i].done, 0, memory_order_relaxed);
     for (uint32_t i = 0; i < DMM_CHANNEL_COMMANDS; i++)
         atomic_store_explicit(&channel->commands[i].turn, i, memory_order_release);
 }

@@ -13,6 +13,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define DRAIN_SECONDS 20
 
 struct verb {
     const char *name, *path, *array; /* array: key of the rows, NULL: not a table */
@@ -55,6 +58,8 @@ static const struct verb verbs[] = {
     {"mapping", "/mapping", NULL, "the stack mapping in force", {{0}}},
     {"stats", "/stats", NULL, "counters of the worker, ports, stacks and clients", {{0}}},
     {"health", "/healthz", NULL, "is the worker alive (exit status 1: no)", {{0}}},
+    {"ready", "/readyz", NULL, "is every stack up (exit status 1: no)", {{0}}},
+    {"drain", "/sockets", NULL, "wait until no connection is left, 20 s at most", {{0}}},
 };
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -98,6 +103,45 @@ static int show(const struct verb *verb, const char *pod_dir, bool json)
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
+/* True while a socket carries a connection; one that only listens, or waits out TIME-WAIT, does
+ * not. */
+static bool has_connections(const json_t *answer)
+{
+    static const char *const idle[] = {"LISTEN", "UNCONN", "CLOSE", "TIME-WAIT"};
+    size_t i;
+    const json_t *socket;
+    json_array_foreach(json_object_get(answer, "sockets"), i, socket)
+    {
+        const char *state = json_string_value(json_object_get(socket, "state"));
+        const char *protocol = json_string_value(json_object_get(socket, "protocol"));
+        bool found = !protocol || strcmp(protocol, "tcp") != 0;
+        for (size_t k = 0; state && k < sizeof(idle) / sizeof(idle[0]); k++)
+            found = found || strcmp(state, idle[k]) == 0;
+        if (!found)
+            return true;
+    }
+    return false;
+}
+
+/* For a preStop hook. Without a sidecar there is nothing to wait for. */
+static int drain(const char *pod_dir)
+{
+    for (int i = 0; i < DRAIN_SECONDS * 10; i++) {
+        const struct timespec pause = {.tv_nsec = 100000000};
+        struct dmm_err err = {0};
+        json_t *answer = NULL;
+        if (ctl_fetch(pod_dir, "/sockets", &answer, &err) < 0)
+            return 0;
+        bool busy = has_connections(answer);
+        json_decref(answer);
+        if (!busy)
+            return 0;
+        nanosleep(&pause, NULL);
+    }
+    fprintf(stderr, "dmmctl: drain: connections are left after %d s\n", DRAIN_SECONDS);
+    return 1;
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {{"pod-dir", required_argument, NULL, 'd'},
@@ -132,5 +176,7 @@ int main(int argc, char **argv)
         usage(stderr);
         return 2;
     }
-    return show(verb, pod_dir ? pod_dir : DMM_PODDIR_ROOT "/pod", json);
+    if (!pod_dir)
+        pod_dir = DMM_PODDIR_ROOT "/pod";
+    return strcmp(verb->name, "drain") == 0 ? drain(pod_dir) : show(verb, pod_dir, json);
 }

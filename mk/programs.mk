@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 ## make            build/dmm build/dmm-stackd build/libdmm.so build/dmmctl, and what deploys them:
-##                 build/dmm-install build/dmm-shim
+##                 build/dmm-install build/dmm-shim build/dmm-injector
 ## make images     OCI archives of all of it in build/images
 #
 # Every folder's sources are found by wildcard; main.c of a program is kept out of its library, so
@@ -18,6 +18,7 @@ SIDECAR_SRC     = $(call srcs,sidecar/*.c sidecar/stacks/*.c sidecar/stacks/*/*.
 PRELOAD_SRC     = $(wildcard preload/*.c)
 CTL_SRC         = $(call srcs,ctl/*.c)
 INSTALLER_SRC   = $(call srcs,deploy/installer/*.c)
+INJECTOR_SRC    = $(call srcs,deploy/injector/*.c)
 
 LIB_COMMON  = $(BUILD)/lib/common.a
 LIB_JSON    = $(BUILD)/lib/common_json.a
@@ -26,6 +27,7 @@ LIB_TCPIP   = $(BUILD)/lib/tcpip.a
 LIB_SIDECAR = $(BUILD)/lib/sidecar.a
 LIB_CTL     = $(BUILD)/lib/ctl.a
 LIB_INSTALLER = $(BUILD)/lib/installer.a
+LIB_INJECTOR = $(BUILD)/lib/injector.a
 
 JANSSON_LIBS = -ljansson
 NL_CFLAGS   := $(shell pkg-config --cflags libnl-route-3.0 2>/dev/null)
@@ -64,6 +66,7 @@ $(eval $(call library,$(LIB_TCPIP),$(TCPIP_SRC)))
 $(eval $(call library,$(LIB_SIDECAR),$(SIDECAR_SRC)))
 $(eval $(call library,$(LIB_CTL),$(CTL_SRC)))
 $(eval $(call library,$(LIB_INSTALLER),$(INSTALLER_SRC)))
+$(eval $(call library,$(LIB_INJECTOR),$(INJECTOR_SRC)))
 
 SIDECAR_LIBS = $(DPDK_LIBS) -lmicrohttpd $(JANSSON_LIBS) -lpthread -ldl
 
@@ -80,13 +83,16 @@ $(BUILD)/libdmm.so: $(call objs,$(PRELOAD_SRC)) $(LIB_COMMON)
 
 $(BUILD)/dmm-install: $(BUILD)/obj/deploy/installer/main.o $(LIB_INSTALLER) $(LIB_CNI) $(LIB_COMMON)
 	$(link) $^ $(LDFLAGS) $(JANSSON_LIBS)
+INJECTOR_LIBS = -lmicrohttpd -lgnutls $(JANSSON_LIBS)
+$(BUILD)/dmm-injector: $(BUILD)/obj/deploy/injector/main.o $(LIB_INJECTOR) $(LIB_JSON) $(LIB_COMMON)
+	$(link) $^ $(LDFLAGS) $(INJECTOR_LIBS)
 # Static, so that its image needs nothing else. Sanitizers' runtimes can't be linked so.
 $(BUILD)/dmm-shim: $(BUILD)/obj/deploy/shim/main.o $(LIB_COMMON)
 	$(link) $^ $(LDFLAGS) $(if $(SAN),,-static)
 
 .PHONY: programs images
 PROGRAMS = $(BUILD)/dmm $(BUILD)/dmm-stackd $(BUILD)/libdmm.so $(BUILD)/dmmctl $(BUILD)/dmm-install \
-           $(BUILD)/dmm-shim
+           $(BUILD)/dmm-shim $(BUILD)/dmm-injector
 programs: $(PROGRAMS)
 images: $(PROGRAMS)
 	$(Q)/usr/bin/python3 deploy/image/build.py --build $(BUILD) --out $(BUILD)/images $(IMAGES)

@@ -25,6 +25,7 @@ LIBS_tcp     = $(LIB_TCPIP) $(LIB_COMMON)
 LIBS_sidecar = $(LIB_SIDECAR) $(LIB_TCPIP) $(LIBS_common)
 LIBS_preload = $(LIB_PRELOAD) $(LIBS_common)
 LIBS_ctl     = $(LIB_CTL) $(LIBS_common)
+LIBS_injector = $(LIB_INJECTOR) $(LIBS_common)
 LIBS_installer = $(LIB_INSTALLER) $(LIBS_cni)
 SYS_common   = $(JANSSON_LIBS) -lpthread
 SYS_cni      = $(NL_LIBS) $(JANSSON_LIBS) -lpthread -ldl
@@ -33,8 +34,9 @@ SYS_tcp      = -lpthread
 SYS_sidecar  = $(SIDECAR_LIBS)
 SYS_preload  = $(JANSSON_LIBS) -lpthread -ldl
 SYS_ctl      = $(JANSSON_LIBS) -lpthread
+SYS_injector = $(INJECTOR_LIBS) -lpthread
 SYS_installer = $(SYS_cni)
-AREAS        = common cni tcpip tcp sidecar preload ctl installer
+AREAS        = common cni tcpip tcp sidecar preload ctl injector installer
 
 $(BUILD)/obj/tests/%: EXTRA = $(NL_CFLAGS)
 $(BUILD)/obj/tests/unit/sidecar/ethdev%: EXTRA = $(DPDK_CFLAGS)
@@ -107,7 +109,7 @@ FUZZ_BUILD     = $(patsubst %/san-$(SAN),%,$(BUILD))/san-fuzz
 FUZZ_BINS      = $(patsubst %.c,$(FUZZ_BUILD)/%,$(FUZZ_SRC))
 SANFLAGS_fuzz  = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 # The areas whose headers a file includes; tcpip lies inside sidecar.
-areas_of       = $(shell sed -nE 's,^.include "(sidecar/)?(tcpip|$(subst $(eval) ,|,$(AREAS)))/.*,\2,p' $(1) | sort -u)
+areas_of       = $(shell sed -nE 's,^.include "(sidecar/|deploy/)?(tcpip|$(subst $(eval) ,|,$(AREAS)))/.*,\2,p' $(1) | sort -u)
 
 # Helpers of the unit tests whose headers it includes.
 helpers_of     = $(shell sed -nE 's,^.include "(tests/unit/[^"]*/[^"]*)\.h".*,$(BUILD)/obj/\1.o,p' $(1))

@@ -15,8 +15,10 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <spawn.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/select.h>
@@ -47,7 +49,9 @@ int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, co
     X(fcntl) X(fcntl64) X(ioctl) \
     X(poll) X(ppoll) X(__poll_chk) X(__ppoll_chk) X(select) X(pselect) \
     X(epoll_ctl) X(epoll_wait) X(epoll_pwait) X(epoll_pwait2) \
-    X(fork) X(vfork) X(daemon)
+    X(fork) X(vfork) X(_Fork) X(daemon) X(syscall) \
+    X(execve) X(execv) X(execvp) X(execvpe) X(execl) X(execlp) X(execle) X(fexecve) X(execveat) \
+    X(posix_spawn) X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen)
 /* clang-format on */
 
 #define DMM_CALL_ID(name) DMM_CALL_##name,

@@ -3,6 +3,7 @@
 #include "preload/calls.h"
 #include "preload/message.h"
 #include "preload/result.h"
+#include "preload/share.h"
 #include "preload/waiter.h"
 
 #include <stdlib.h>
@@ -91,11 +92,20 @@ ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags, st
     return recvfrom(fd, buf, len, flags, from, fromlen);
 }
 
+/* A message that brings files may bring sockets of ours. */
+static ssize_t receive_native(int fd, struct msghdr *msg, int flags)
+{
+    ssize_t r = REAL(recvmsg)(fd, msg, flags);
+    if (r >= 0 && msg->msg_controllen)
+        share_received_message(msg);
+    return r;
+}
+
 ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
     struct entry *entry = entry_get_socket(fd);
     if (!entry)
-        return REAL(recvmsg)(fd, msg, flags);
+        return receive_native(fd, msg, flags);
     ssize_t r = msg->msg_iovlen > IOV_MAX ? -EMSGSIZE : message_receive(fd, entry, msg, flags);
     entry_put(entry);
     return r == MESSAGE_NATIVE ? REAL(recvmsg)(fd, msg, flags) : result(r);
@@ -106,8 +116,12 @@ ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 int recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
 {
     struct entry *entry = entry_get_socket(fd);
-    if (!entry)
-        return REAL(recvmmsg)(fd, msgs, n, flags, timeout);
+    if (!entry) {
+        int r = REAL(recvmmsg)(fd, msgs, n, flags, timeout);
+        for (int i = 0; i < r; i++)
+            share_received_message(&msgs[i].msg_hdr);
+        return r;
+    }
     entry_put(entry);
     uint64_t deadline = 0;
     if (timeout)
@@ -178,8 +192,11 @@ ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sock
 ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
     struct entry *entry = entry_get_socket(fd);
-    if (!entry)
+    if (!entry) {
+        if (msg && msg->msg_controllen)
+            share_sent_message(msg);
         return REAL(sendmsg)(fd, msg, flags);
+    }
     ssize_t r = msg->msg_iovlen > IOV_MAX ? -EMSGSIZE : message_send(fd, entry, msg, flags);
     entry_put(entry);
     return r == MESSAGE_NATIVE ? REAL(sendmsg)(fd, msg, flags) : result(r);
@@ -188,8 +205,11 @@ ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 int sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
 {
     struct entry *entry = entry_get_socket(fd);
-    if (!entry)
+    if (!entry) {
+        for (unsigned i = 0; msgs && i < n; i++)
+            share_sent_message(&msgs[i].msg_hdr);
         return REAL(sendmmsg)(fd, msgs, n, flags);
+    }
     entry_put(entry);
     unsigned done = 0;
     while (done < n) {

@@ -8,20 +8,25 @@
 
 pid_t fork(void)
 {
-    return process_fork(1);
+    return process_fork(REAL(fork));
+}
+
+pid_t _Fork(void)
+{
+    return process_fork(REAL(_Fork));
 }
 
 /* A function cannot stand between vfork() and its caller: the child is a plain one, which POSIX
- * allows, and gets no stack sockets: it may only exec or exit. */
+ * allows. It has the sockets, for what it executes may inherit some. */
 pid_t vfork(void)
 {
-    return process_fork(0);
+    return process_fork(REAL(fork));
 }
 
 /* libc's own calls fork() where it can't be intercepted. */
 int daemon(int nochdir, int noclose)
 {
-    pid_t pid = process_fork(1);
+    pid_t pid = process_fork(REAL(fork));
     if (pid < 0)
         return -1;
     if (pid > 0)

@@ -19,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/un.h>
+#include <time.h>
 
 #define POD_DIR_DEFAULT "/run/dmm/pod"
 #define ON_FAILURE_FILE "on_failure"
@@ -26,13 +27,18 @@
     "stackd.sock" /* DMM_ATTACH_SOCKET of common/poddir.h, which needs jansson                     \
                    */
 
+/* Whoever passes a socket on mostly closes it at once: it is waited for, this long. */
+#define CLAIM_TRIES    20
+#define CLAIM_PAUSE_NS 10000000
+
 static struct pool clients = POOL(struct client, 1u << 10);
 
 /* All of the process's own state of attachment. */
 static struct {
-    lock_word lock;                       /* attaching */
-    struct client *_Atomic latest;        /* rel/acq */
-    _Atomic uint32_t epoch;               /* relaxed */
+    lock_word lock;                /* attaching */
+    struct client *_Atomic latest; /* rel/acq */
+    _Atomic uint32_t epoch;        /* relaxed */
+    uint8_t family[16];            /* token that the image before this one left; zero: none */
     _Atomic unsigned char *_Atomic alive; /* a page that fork wipes (MADV_WIPEONFORK) */
     char pod_dir[256];
     enum { ON_FAILURE_FILED, ON_FAILURE_FAIL, ON_FAILURE_KERNEL } on_failure;
@@ -215,18 +221,16 @@ static void report_refusal(int error, const struct dmm_response *response)
 }
 
 /* Under self.lock. */
-static struct client *attach(void)
+static struct client *attach(const uint8_t token[16])
 {
     struct dmm_request message;
     struct dmm_response response = {.text = ""};
     int fds[DMM_PROTO_FDS] = {-1, -1, -1};
-    struct client *before = client_latest();
 
     read_environment();
     pod_file(ATTACH_SOCKET, self.path, sizeof(self.path));
     fill_request(&message, DMM_REQ_ATTACH);
-    if (before)
-        memcpy(message.token, before->token, sizeof(message.token));
+    memcpy(message.token, token, sizeof(message.token));
     int control = control_connect(self.path);
     int r = control < 0 ? control : control_call(control, &message, &response, fds);
     struct client *client = r < 0 ? NULL : pool_take(&clients);
@@ -265,7 +269,7 @@ struct client *client_attach(void)
     lock_take(&self.lock, LOCK_PRIVATE);
     client = client_latest();
     if (!client || client_is_dead(client))
-        client = attach();
+        client = attach(client ? client->token : self.family);
     lock_drop(&self.lock);
     sigprocmask(SIG_SETMASK, &before, NULL);
     if (client)
@@ -273,10 +277,12 @@ struct client *client_attach(void)
     return client;
 }
 
-static int request(struct client *client, enum dmm_request_op op, uint32_t index,
-                   struct dmm_response *response, int fds[DMM_PROTO_FDS])
+static int request_more(struct client *client, enum dmm_request_op op, uint32_t index,
+                        const struct control_more *more, struct dmm_response *response,
+                        int fds[DMM_PROTO_FDS])
 {
     struct dmm_request message;
+    response->text[0] = '\0';
     fill_request(&message, op);
     message.index = index;
     if (client_is_dead(client) || !client_alive_here())
@@ -285,12 +291,19 @@ static int request(struct client *client, enum dmm_request_op op, uint32_t index
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
     lock_take(&client->control_lock, LOCK_PRIVATE);
-    int r = control_call(client->control, &message, response, fds);
+    int r = control_call_more(client->control, &message, more, response, fds);
     lock_drop(&client->control_lock);
     sigprocmask(SIG_SETMASK, &before, NULL);
     if (r == -ECONNRESET || r == -EPROTO)
         client_died(client);
     return r;
+}
+
+static int request(struct client *client, enum dmm_request_op op, uint32_t index,
+                   struct dmm_response *response, int fds[DMM_PROTO_FDS])
+{
+    const struct control_more nothing = {.file = -1};
+    return request_more(client, op, index, &nothing, response, fds);
 }
 
 int client_new_waitset(struct client *client, _Atomic int *doorbell)
@@ -318,6 +331,86 @@ void client_free_waitset(struct client *client, uint32_t waitset)
     struct dmm_response response;
     int fds[DMM_PROTO_FDS];
     request(client, DMM_REQ_WAITSET_FREE, waitset, &response, fds);
+}
+
+/* ---- sockets that leave and come ---- */
+
+void client_set_family(const uint8_t token[16])
+{
+    memcpy(self.family, token, sizeof(self.family));
+}
+
+int client_export(struct client *client, const struct dmm_export *what, int kernel_fd,
+                  char text[128])
+{
+    struct dmm_response response;
+    int fds[DMM_PROTO_FDS];
+    const struct control_more more = {.export = what, .file = kernel_fd};
+    int r = request_more(client, DMM_REQ_EXPORT, 0, &more, &response, fds);
+    snprintf(text, sizeof(response.text), "%s",
+             r < 0 && !response.text[0] ? strerror(-r) : response.text);
+    return r < 0 ? r : fds[0] < 0 ? -EPROTO : fds[0];
+}
+
+static void follow(int fd, struct entry *entry, void *arg)
+{
+    struct client **change = arg;
+    (void)fd;
+    lock_take(&entry->lock, LOCK_PRIVATE);
+    if (entry->kind == ENTRY_SOCKET && entry->client == change[0] &&
+        entry->phase == PHASE_UNDECIDED && (!entry->late || !entry->late->n_parts))
+        entry->client = change[1];
+    lock_drop(&entry->lock);
+}
+
+/* The process leaves its client, in which it has no sockets, for another. */
+static struct client *join_family(struct client *old, const uint8_t token[16])
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    lock_take(&self.lock, LOCK_PRIVATE);
+    struct client *joined = client_latest();
+    if (joined == old)
+        joined = attach(token);
+    lock_drop(&self.lock);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (!joined || joined == old)
+        return NULL;
+    struct client *change[2] = {old, joined};
+    entry_each(follow, change);
+    /* Release: whoever finds it dead finds the new one. */
+    atomic_store_explicit(&old->dead, true, memory_order_release);
+    epoll_client_died(old);
+    lock_take(&old->control_lock, LOCK_PRIVATE);
+    entry_close_protected(&old->control);
+    lock_drop(&old->control_lock);
+    return joined;
+}
+
+int client_claim(int fd, struct client **client, struct dmm_export *what, char text[128])
+{
+    const struct timespec pause = {.tv_nsec = CLAIM_PAUSE_NS};
+    struct dmm_response response;
+    int fds[DMM_PROTO_FDS];
+    const struct control_more more = {.file = fd, .claimed = what};
+    int r = -ENETDOWN;
+    snprintf(text, sizeof(response.text), "there is no sidecar");
+    for (int tries = 0; tries < CLAIM_TRIES; tries++) {
+        *client = client_attach();
+        if (!*client)
+            return -ENETDOWN;
+        r = request_more(*client, DMM_REQ_CLAIM, 0, &more, &response, fds);
+        snprintf(text, sizeof(response.text), "%s",
+                 r < 0 && !response.text[0] ? strerror(-r) : response.text);
+        if (r == -EXDEV && !join_family(*client, response.token))
+            return r;
+        if (r != -EXDEV && r != -EBUSY)
+            return r;
+        if (r == -EBUSY)
+            nanosleep(&pause, NULL);
+    }
+    return r;
 }
 
 /* ---- the end ---- */
@@ -352,7 +445,7 @@ void client_look_alive(struct client *client)
 
 /* ---- fork ---- */
 
-void client_fork_prepare(struct client_fork *state, bool share)
+void client_fork_prepare(struct client_fork *state)
 {
     memset(state, 0, sizeof(*state));
     lock_take(&self.lock, LOCK_PRIVATE);
@@ -362,8 +455,6 @@ void client_fork_prepare(struct client_fork *state, bool share)
     lock_take(&client->policy_lock, LOCK_PRIVATE);
     lock_take(&client->control_lock, LOCK_PRIVATE);
     state->client = client;
-    if (!share)
-        return;
     struct dmm_request message;
     fill_request(&message, DMM_REQ_FORK);
     int r = control_call(client->control, &message, &state->response, state->fds);
@@ -437,27 +528,11 @@ void client_fork_child(struct client_fork *state)
 
 /* ---- placeholders ---- */
 
-/* An unconnected UNIX socket: fstat says socket, and reads and writes past the shim fail. Its name
- * lets it be recognised. */
+/* An unconnected UNIX socket: fstat says socket, and reads and writes past the shim fail. */
 static int make_anchor(struct client *client)
 {
-    static const char hex[] = "0123456789abcdef";
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
-    char token[2 * sizeof(client->token) + 1] = "";
-    for (size_t i = 0; i < sizeof(client->token); i++) {
-        token[2 * i] = hex[client->token[i] >> 4];
-        token[2 * i + 1] = hex[client->token[i] & 15];
-    }
-    int n =
-        snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "dmm/%s/%u", token, client->process);
     int fd = REAL(socket)(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    /* The name may still be that of placeholders which outlived an exec: then go without. */
-    REAL(bind)
-    (fd, (struct sockaddr *)&name,
-     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n));
-    return entry_protect(fd, &client->anchor);
+    return fd < 0 ? -errno : entry_protect(fd, &client->anchor);
 }
 
 int client_placeholder(struct client *client, bool cloexec)

@@ -76,6 +76,17 @@ int client_new_waitset(struct client *client, _Atomic int *doorbell);
 /* Gives it back. From then on nothing more is put on its ready list. The doorbell stays open. */
 void client_free_waitset(struct client *client, uint32_t waitset);
 
+/* EXPORT: a placeholder of its own for what `what` says (not protected, close-on-exec), or a
+ * negative errno with the reason in `text`. kernel_fd: with DMM_EXPORT_KERNEL, else -1. */
+int client_export(struct client *client, const struct dmm_export *what, int kernel_fd,
+                  char text[128]);
+/* CLAIM: this process gets what `fd` stands for, in *client, which may be another one afterwards
+ * than the one that was current: a process without sockets joins the family of those that it is
+ * given. 0 with *what filled, -ENOENT (not one of ours), or another negative errno with `text`. */
+int client_claim(int fd, struct client **client, struct dmm_export *what, char text[128]);
+/* Before the first attachment: the client that an exec'ed image belongs to. */
+void client_set_family(const uint8_t token[16]);
+
 /* fork(), in this order: prepare in the parent (takes the locks of this module), then child or
  * parent with what prepare filled. */
 struct client_fork {
@@ -83,7 +94,7 @@ struct client_fork {
     struct dmm_response response;
     int fds[DMM_PROTO_FDS];
 };
-void client_fork_prepare(struct client_fork *fork_state, bool share);
+void client_fork_prepare(struct client_fork *fork_state);
 void client_fork_parent(struct client_fork *fork_state);
 void client_fork_child(struct client_fork *fork_state);
 

@@ -4,6 +4,7 @@
 #include "preload/calls.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -34,13 +35,26 @@ int control_connect(const char *path)
     return r;
 }
 
-static int send_request(int fd, const struct dmm_request *request)
+static int send_request(int fd, const struct dmm_request *request, const struct control_more *more)
 {
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec iov[2] = {{(void *)(uintptr_t)request, sizeof(*request)},
+                           {(void *)(uintptr_t)more->export, sizeof(*more->export)}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = more->export ? 2 : 1};
+    if (more->file >= 0) {
+        msg.msg_control = control;
+        msg.msg_controllen = sizeof(control);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(c), &more->file, sizeof(int));
+    }
     ssize_t n;
     do
-        n = REAL(send)(fd, request, sizeof(*request), MSG_NOSIGNAL);
+        n = REAL(sendmsg)(fd, &msg, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
-    return n == (ssize_t)sizeof(*request) ? 0 : -ECONNRESET;
+    return n > 0 ? 0 : -ECONNRESET;
 }
 
 static void take_fds(struct msghdr *msg, int fds[DMM_PROTO_FDS])
@@ -53,12 +67,15 @@ static void take_fds(struct msghdr *msg, int fds[DMM_PROTO_FDS])
     }
 }
 
-static int check_response(const struct dmm_response *response, ssize_t n, const int *fds)
+static int check_response(const struct dmm_response *response, ssize_t n, bool claimed,
+                          const int *fds)
 {
-    if (n != (ssize_t)sizeof(*response) || response->version != DMM_PROTO_VERSION)
+    if (n < (ssize_t)sizeof(*response) || response->version != DMM_PROTO_VERSION)
         return n == 0 ? -ECONNRESET : -EPROTO;
     if (response->result < 0)
         return response->result;
+    if (n != (ssize_t)(sizeof(*response) + (claimed ? sizeof(struct dmm_export) : 0)))
+        return -EPROTO;
     for (uint32_t i = 0; i < response->n_fds; i++) {
         if (i >= DMM_PROTO_FDS || fds[i] < 0)
             return -EPROTO;
@@ -69,16 +86,23 @@ static int check_response(const struct dmm_response *response, ssize_t n, const 
 int control_call(int fd, const struct dmm_request *request, struct dmm_response *response,
                  int fds[DMM_PROTO_FDS])
 {
+    const struct control_more nothing = {.file = -1};
+    return control_call_more(fd, request, &nothing, response, fds);
+}
+
+int control_call_more(int fd, const struct dmm_request *request, const struct control_more *more,
+                      struct dmm_response *response, int fds[DMM_PROTO_FDS])
+{
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(DMM_PROTO_FDS * sizeof(int))];
-    struct iovec iov = {.iov_base = response, .iov_len = sizeof(*response)};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
+    struct iovec iov[2] = {{response, sizeof(*response)}, {more->claimed, sizeof(*more->claimed)}};
+    struct msghdr msg = {.msg_iov = iov,
+                         .msg_iovlen = more->claimed ? 2 : 1,
                          .msg_control = control,
                          .msg_controllen = sizeof(control)};
     for (int i = 0; i < DMM_PROTO_FDS; i++)
         fds[i] = -1;
     memset(response, 0, sizeof(*response));
-    int r = send_request(fd, request);
+    int r = send_request(fd, request, more);
     if (r < 0)
         return r;
     ssize_t n;
@@ -88,7 +112,7 @@ int control_call(int fd, const struct dmm_request *request, struct dmm_response 
     if (n < 0)
         return -ECONNRESET;
     take_fds(&msg, fds);
-    r = check_response(response, n, fds);
+    r = check_response(response, n, more->claimed, fds);
     response->text[sizeof(response->text) - 1] = '\0';
     if (r < 0) {
         for (int i = 0; i < DMM_PROTO_FDS; i++) {

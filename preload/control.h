@@ -18,4 +18,14 @@ int control_connect(const char *path);
 int control_call(int fd, const struct dmm_request *request, struct dmm_response *response,
                  int fds[DMM_PROTO_FDS]);
 
+/* What goes along with EXPORT and CLAIM. */
+struct control_more {
+    const struct dmm_export *export; /* EXPORT: follows the request; else NULL */
+    int file;                        /* goes along; -1: none */
+    struct dmm_export *claimed;      /* CLAIM: follows a good response; else NULL */
+};
+/* The same with that. */
+int control_call_more(int fd, const struct dmm_request *request, const struct control_more *more,
+                      struct dmm_response *response, int fds[DMM_PROTO_FDS]);
+
 #endif

@@ -77,6 +77,7 @@ struct entry *entry_new(enum entry_kind kind)
     /* refs last, and alone: a late entry_hold() may be looking at it. */
     memset((char *)entry + sizeof(entry->refs), 0, sizeof(*entry) - sizeof(entry->refs));
     entry->kind = (uint8_t)kind;
+    atomic_store_explicit(&entry->companion, -1, memory_order_relaxed);
     atomic_store_explicit(&entry->refs, 1, memory_order_release);
     return entry;
 }

@@ -85,6 +85,14 @@ struct entry {
     _Atomic uint32_t grow_asked; /* relaxed: transmit ring bytes last asked for */
     _Atomic uint32_t full_count; /* relaxed: how often a send found no room */
     _Atomic uint32_t idle_looks; /* relaxed: fruitless looks since the sidecar was seen alive */
+    /* What the fd's own placeholder stands for, if it has one (share.h); under lock. */
+    struct {
+        const struct client *client; /* NULL: it has none */
+        uint32_t index;
+        uint8_t phase;
+    } shared;
+    _Atomic int
+        companion; /* protected fd: the placeholder where the fd is the kernel's; -1: none */
 };
 
 /* relaxed: 1 + the highest fd that ever had an entry; grows only. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "preload/lock.h"
 
+#include "preload/calls.h"
+
 #include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -26,7 +28,7 @@ void lock_wait(lock_word *word, uint32_t owner)
                                                    memory_order_relaxed, memory_order_relaxed))
             continue;
         const struct timespec again = {.tv_nsec = LOCK_LOOK_AGAIN_NS};
-        syscall(SYS_futex, word, FUTEX_WAIT, value | LOCK_WAITERS, &again, NULL, 0);
+        REAL(syscall)(SYS_futex, word, FUTEX_WAIT, value | LOCK_WAITERS, &again, NULL, 0);
     }
     errno = saved;
 }
@@ -34,6 +36,6 @@ void lock_wait(lock_word *word, uint32_t owner)
 void lock_wake(lock_word *word)
 {
     int saved = errno;
-    syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+    REAL(syscall)(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
     errno = saved;
 }

@@ -9,8 +9,7 @@
 
 #include <sys/types.h>
 
-/* fork(2). `share`: the child may use the stack sockets (false: it will exec or exit, as after
- * vfork; then it costs the sidecar nothing). */
-pid_t process_fork(int share);
+/* fork(2), by `real`: libc's fork() or _Fork(). */
+pid_t process_fork(pid_t (*real)(void));
 
 #endif

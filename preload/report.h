@@ -13,6 +13,7 @@ enum report_cause {
     REPORT_LOST,     /* the sidecar went away */
     REPORT_FORK,     /* a child without stack sockets */
     REPORT_OPTION,   /* an option that the chosen stack does not have */
+    REPORT_SHARE,    /* a socket that could not leave, or come */
     REPORT_RECOVER,  /* a listener that did not come back */
 };
 

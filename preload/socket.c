@@ -43,6 +43,8 @@ void socket_change_status(struct entry *entry, uint32_t set, uint32_t clear)
 
 int socket_take_error(struct dmm_socket *sock)
 {
+    if (__builtin_expect(sock == &nothing, 0))
+        return ECONNRESET; /* each time: nobody ever reads an end that was none */
     if (atomic_load_explicit(&sock->so_error, memory_order_acquire) == 0)
         return 0;
     return (int)atomic_exchange_explicit(&sock->so_error, 0, memory_order_acq_rel);
@@ -191,6 +193,7 @@ void socket_destroy(struct entry *entry)
         socket_close_part(entry->client, socket_part(entry, i));
     if (entry->phase == PHASE_UNDECIDED && entry->late && entry->late->n_parts)
         socket_close_part(entry->client, &entry->late->parts[0]);
+    entry_close_protected(&entry->companion);
     errno = saved;
 }
 

@@ -39,6 +39,8 @@ static char *make_body(struct dmm_control *control, const char *path, unsigned *
 {
     if (!strcmp(path, "/healthz"))
         return dmm_api_health(control, status);
+    if (!strcmp(path, "/readyz"))
+        return dmm_api_ready(control, status);
     for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
         if (strcmp(path, pages[i].path) != 0)
             continue;

@@ -92,6 +92,25 @@ char *dmm_api_health(struct dmm_control *control, unsigned *status)
     return finish(root);
 }
 
+char *dmm_api_ready(struct dmm_control *control, unsigned *status)
+{
+    char *text = NULL;
+    const char *waits = NULL;
+    for (unsigned i = 1; i < control->n_instances; i++)
+        if (!control->instances[i].up)
+            waits = control->instances[i].name;
+    *status = control->ready && !waits && !dmm_api_worker_stuck(control) ? 200 : 503;
+    if (*status == 200)
+        return strdup("{\"status\":\"ready\"}");
+    if (dmm_api_worker_stuck(control))
+        return strdup("{\"error\":\"the worker is stuck\"}");
+    if (!waits)
+        return strdup("{\"error\":\"starting\"}");
+    return asprintf(&text, "{\"error\":\"stack %s is not up: its ports are missing\"}", waits) < 0
+               ? NULL
+               : text;
+}
+
 /* ---- stacks ---- */
 
 static json_t *capabilities_json(uint32_t has)
@@ -304,6 +323,10 @@ char *dmm_api_metrics(struct dmm_control *control)
         qsort(counters, n, sizeof(*counters), by_name);
     fprintf(out, "# TYPE dmm_uptime_seconds gauge\ndmm_uptime_seconds %llu\n",
             (unsigned long long)((now_ns() - control->started_at) / 1000000000));
+    fprintf(out,
+            "# TYPE dmm_mapping_generation gauge\ndmm_mapping_generation %u\n"
+            "# TYPE dmm_mappings_refused_total counter\ndmm_mappings_refused_total %llu\n",
+            control->mapping_generation, (unsigned long long)control->mappings_refused);
     for (size_t i = 0; i < n; i++) {
         size_t s = 0;
         while (strcmp(scopes[s].scope, counters[i].scope) != 0)

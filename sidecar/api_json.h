@@ -8,6 +8,9 @@
 
 /* *status is 200 or 503. Asks the worker for nothing. */
 char *dmm_api_health(struct dmm_control *control, unsigned *status);
+/* The same: 200 once every stack is up and the mapping is in force; else "error" names what lacks.
+ */
+char *dmm_api_ready(struct dmm_control *control, unsigned *status);
 char *dmm_api_stacks(struct dmm_control *control);
 char *dmm_api_sockets(struct dmm_control *control);
 char *dmm_api_mapping(struct dmm_control *control);

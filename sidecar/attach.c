@@ -5,6 +5,7 @@
  */
 #include "common/log.h"
 #include "sidecar/connection.h"
+#include "sidecar/exports.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -94,6 +95,9 @@ static void on_ended(struct dmm_control *control, struct dmm_message *message)
         if (at->client && at->client->id == id)
             dmm_connection_close(at);
     }
+    for (struct attached *at = control->attach->clients; at; at = at->next)
+        if (at->client->id == id)
+            dmm_export_drop_client(control->attach, at->client);
 }
 
 static void on_gone(struct dmm_control *control, struct dmm_message *message)
@@ -153,17 +157,47 @@ void dmm_attach_forget(struct dmm_attach *attach, struct dmm_client *client)
     dmm_client_delete(client);
 }
 
+/* The first file that came along; others are closed. */
+static int take_fd(struct msghdr *message)
+{
+    int taken = -1;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < n; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+            if (taken < 0)
+                taken = fd;
+            else
+                close(fd);
+        }
+    }
+    return taken;
+}
+
 static void connection_ready(struct dmm_source *source, uint32_t events)
 {
     struct connection *connection = (struct connection *)source;
-    struct dmm_request request = {0};
+    struct dmm_asked asked = {.fd = -1};
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    struct iovec iov[2] = {{&asked.request, sizeof(asked.request)},
+                           {&asked.export, sizeof(asked.export)}};
+    struct msghdr message = {
+        .msg_iov = iov, .msg_iovlen = 2, .msg_control = control, .msg_controllen = sizeof(control)};
     (void)events;
-    ssize_t n = recv(source->fd, &request, sizeof(request), MSG_DONTWAIT | MSG_TRUNC);
+    ssize_t n = recvmsg(source->fd, &message, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    request.comm[sizeof(request.comm) - 1] = 0;
-    if (n <= 0 || !dmm_request_handle(connection, &request, (size_t)n))
+    if (n > 0)
+        asked.fd = take_fd(&message);
+    asked.len = n > 0 ? (size_t)n : 0;
+    asked.request.comm[sizeof(asked.request.comm) - 1] = 0;
+    if (n <= 0 || !dmm_request_handle(connection, &asked))
         dmm_connection_close(connection);
+    if (asked.fd >= 0)
+        close(asked.fd);
 }
 
 /* ---- the attach socket ---- */
@@ -267,6 +301,8 @@ void dmm_attach_close(struct dmm_control *control)
         next = at->next;
         dmm_connection_close(at);
     }
+    if (control->attach)
+        dmm_export_close_all(control->attach);
 }
 
 unsigned dmm_attach_clients(const struct dmm_control *control)

@@ -6,8 +6,8 @@
  * Invariants
  *   - A channel and a waitset belong to one live process. They go when it goes.
  *   - Nothing is read from a region but the words that common/region.h marks [A] or [A+S].
- *   - An ended client (violation, or its last process gone) has `ended` set: no command of it is
- *     read any more; it is freed once its last socket is released.
+ *   - An ended client (violation, or its last process and export gone) has `ended` set: no command
+ * of it is read any more; it is freed once its last socket is released.
  *   - What one client does changes nothing of another's.
  *
  * Worker thread only, but dmm_client_new(), which maps the region before anyone else knows of it,
@@ -75,6 +75,7 @@ struct dmm_client {
     struct dmm_client *doomed_next;
 
     uint32_t n_processes, n_channels, n_sockets;
+    uint32_t n_exports;    /* placeholders of their own, which outlive processes */
     uint32_t waitsets_top; /* no waitset from here on was ever used */
     struct dmm_process *processes;
     struct dmm_channel_private *channels;
@@ -112,6 +113,8 @@ int dmm_client_add_process(struct dmm_client *client, uint32_t pid, const char *
 int dmm_client_fork_process(struct dmm_client *client, uint32_t parent, struct dmm_err *err);
 /* It exited: its commands are carried out, then all that it held is let go. */
 void dmm_client_remove_process(struct dmm_client *client, uint32_t process);
+/* What was just commanded is carried out before its holds are looked at. */
+void dmm_client_drain_process(struct dmm_client *client, uint32_t process);
 int dmm_client_add_channel(struct dmm_client *client, uint32_t process, struct dmm_err *err);
 /* `fd` is ours from then on, on success. */
 int dmm_client_add_waitset(struct dmm_client *client, uint32_t process, int fd,
@@ -131,6 +134,8 @@ void dmm_client_violation(struct dmm_client *client, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* Ends it now: region->closed, sockets reset, doorbells closed. Not inside a stack's call. */
 void dmm_client_end(struct dmm_client *client);
+/* The same if neither a process nor an export is left. */
+void dmm_client_end_if_unused(struct dmm_client *client);
 /* Resets sockets that a process claimed from a queue before it died. */
 void dmm_client_sweep(struct dmm_client *client, uint64_t now);
 /* The doorbell of a waitset of ours, at the end of the turn, if it is armed then. */

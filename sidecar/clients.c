@@ -159,7 +159,7 @@ int dmm_client_add_process(struct dmm_client *client, uint32_t pid, const char *
                        DMM_CLIENT_PROCESSES);
 }
 
-static void drain_process(struct dmm_client *client, uint32_t process)
+void dmm_client_drain_process(struct dmm_client *client, uint32_t process)
 {
     for (uint32_t i = 0; i < client->n_channels; i++) {
         uint32_t id = client->active_channels[i];
@@ -178,7 +178,7 @@ static void drain_process(struct dmm_client *client, uint32_t process)
 
 int dmm_client_fork_process(struct dmm_client *client, uint32_t parent, struct dmm_err *err)
 {
-    drain_process(client, parent);
+    dmm_client_drain_process(client, parent);
     int child = dmm_client_add_process(client, 0, client->processes[parent].comm, err);
     if (child < 0)
         return child;
@@ -230,7 +230,7 @@ static void drop_waitset(struct dmm_client *client, uint32_t waitset)
 
 void dmm_client_remove_process(struct dmm_client *client, uint32_t process)
 {
-    drain_process(client, process);
+    dmm_client_drain_process(client, process);
     remove_channels(client, process);
     for (uint32_t i = 0; i < client->sockets_top; i++) {
         struct dmm_sock *sock = client->sockets[i];
@@ -246,7 +246,13 @@ void dmm_client_remove_process(struct dmm_client *client, uint32_t process)
             drop_waitset(client, i);
     client->processes[process].used = false;
     client->sweep_at = client->worker->now + 1000000000;
-    if (--client->n_processes == 0 && !client->ended)
+    client->n_processes--;
+    dmm_client_end_if_unused(client);
+}
+
+void dmm_client_end_if_unused(struct dmm_client *client)
+{
+    if (!client->n_processes && !client->n_exports && !client->ended)
         dmm_client_end(client);
 }
 

@@ -36,6 +36,7 @@ struct dmm_attach {
     struct dmm_control *control;
     struct connection *connections;
     struct attached *clients;
+    struct dmm_export_entry *exports; /* exports.h */
     unsigned n_connections, n_clients;
     uint32_t next_id;
     int spare_fd; /* closed to accept and refuse when there are no other fds left */
@@ -53,8 +54,16 @@ void dmm_connection_join(struct connection *connection, struct dmm_client *clien
  */
 int dmm_attach_enter(struct dmm_attach *attach, struct dmm_client *client);
 void dmm_attach_forget(struct dmm_attach *attach, struct dmm_client *client);
-/* Answers one request of `len` bytes. False: the connection must be closed. */
-bool dmm_request_handle(struct connection *connection, const struct dmm_request *request,
-                        size_t len);
+/* What arrives on a connection: a request, what follows some of them, and a file that came along
+ * (-1: none). */
+struct dmm_asked {
+    struct dmm_request request;
+    struct dmm_export export;
+    size_t len; /* of what was sent, which may be more than fits */
+    int fd;
+};
+
+/* Answers one request; asked->fd stays the caller's. False: the connection must be closed. */
+bool dmm_request_handle(struct connection *connection, const struct dmm_asked *asked);
 
 #endif

@@ -41,6 +41,13 @@ struct dmm_pod_port {
     struct dmm_instance *instance; /* that has it */
 };
 
+/* Where the mapping comes from, and its text. */
+struct dmm_mapping_source {
+    const char *name; /* "mapping.json" or "annotation …", for messages */
+    char *text;       /* owned */
+    bool word;        /* the one-word form */
+};
+
 struct dmm_control {
     struct dmm_options options;
     struct dmm_worker worker;
@@ -54,9 +61,12 @@ struct dmm_control {
     bool configured, said_waiting;
     int lock_fd;
     struct dmm_stacks_config stacks;
-    char *stacks_text, *mapping_text; /* as read last, good or not */
-    struct dmm_mapping mapping;       /* in force */
+    char *stacks_text;
+    struct dmm_mapping_source mapping_source; /* as read last, good or not */
+    struct dmm_mapping mapping;               /* in force */
     unsigned mapping_generation;
+    uint64_t mappings_refused;
+    int annotations_wd; /* inotify's, of the folder of options.annotations */
     struct dmm_instance instances[DMM_MAPPING_INSTANCES]; /* 0: kernel */
     unsigned n_instances;
     struct dmm_pod_port ports[DMM_POD_PORTS];

@@ -9,6 +9,7 @@
 #define DMM_CLIENT_PROCESSES 256
 #define DMM_CLIENT_CHANNELS  1024
 #define DMM_CLIENT_WAITSETS  4096
+#define DMM_CLIENT_EXPORTS   4096 /* sockets handed over; each an fd of the sidecar */
 
 #define DMM_BACKLOG_MAX 4096 /* accept queue, as Linux's default somaxconn */
 

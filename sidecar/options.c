@@ -14,6 +14,7 @@
 
 enum {
     OPT_POD_DIR = 256,
+    OPT_ANNOTATIONS,
     OPT_LOG_LEVEL,
     OPT_LOG_JSON,
     OPT_REGION_SIZE,
@@ -27,6 +28,7 @@ enum {
 
 static const struct option long_options[] = {
     {"pod-dir", required_argument, NULL, OPT_POD_DIR},
+    {"annotations", required_argument, NULL, OPT_ANNOTATIONS},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
     {"log-json", no_argument, NULL, OPT_LOG_JSON},
     {"region-size", required_argument, NULL, OPT_REGION_SIZE},
@@ -49,6 +51,9 @@ static void help(void)
          "  --pod-dir DIR        the pod directory (default /run/dmm/pod); what the CNI plugin\n"
          "                       writes there is read and watched: stacks.json, mapping.json,\n"
          "                       ports/*.json; made in it: stackd.sock, api.sock\n"
+         "  --annotations FILE   the pod's annotations (a downwardAPI volume), watched: "
+         "dmm.fd.io/stack\n"
+         "                       and dmm.fd.io/mapping there go before mapping.json\n"
          "  --log-level LEVEL    error, warn, info (default) or debug\n"
          "  --log-json           one JSON object per line\n"
          "  --region-size SIZE   buffer memory that one client may use (default 2G); costs only\n"
@@ -104,6 +109,9 @@ static int set_one(struct dmm_options *options, int option, const char *name, co
     switch (option) {
     case OPT_POD_DIR:
         options->pod_dir = value;
+        return 0;
+    case OPT_ANNOTATIONS:
+        options->annotations = value;
         return 0;
     case OPT_LOG_LEVEL:
         return dmm_log_level_parse(value, &options->log_level)

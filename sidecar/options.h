@@ -13,6 +13,7 @@
 
 struct dmm_options {
     const char *pod_dir;
+    const char *annotations; /* a file as in podinfo.h, or NULL */
     enum dmm_log_level log_level;
     bool log_json;
     struct dmm_limits limits;

@@ -6,6 +6,7 @@
  */
 #include "common/log.h"
 #include "sidecar/control.h"
+#include "sidecar/podinfo.h"
 #include "sidecar/stack_table.h"
 
 #include <dirent.h>
@@ -30,12 +31,10 @@ static uint64_t now_ns(void)
 
 /* ---- files ---- */
 
-/* The text of a file of the pod directory, NUL-terminated, malloc'ed. NULL with err set; code
+/* The text of a file, NUL-terminated, malloc'ed; errors call it `name`. NULL with err set; code
  * ENOENT if it is not there. */
-static char *read_file(const struct dmm_control *control, const char *name, struct dmm_err *err)
+static char *read_path(const char *path, const char *name, size_t max, struct dmm_err *err)
 {
-    char path[4096];
-    snprintf(path, sizeof(path), "%s/%s", control->options.pod_dir, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat status;
     if (fd < 0 || fstat(fd, &status)) {
@@ -45,9 +44,8 @@ static char *read_file(const struct dmm_control *control, const char *name, stru
         return NULL;
     }
     char *text = NULL;
-    if (!S_ISREG(status.st_mode) || status.st_size > (off_t)DMM_FILE_MAX) {
-        dmm_err_set(err, EFBIG, "%s: it is not a file of at most %u bytes", name,
-                    (unsigned)DMM_FILE_MAX);
+    if (!S_ISREG(status.st_mode) || status.st_size > (off_t)max) {
+        dmm_err_set(err, EFBIG, "%s: it is not a file of at most %zu bytes", name, max);
     } else if (!(text = malloc((size_t)status.st_size + 1))) {
         dmm_err_set(err, ENOMEM, "%s: out of memory", name);
     } else {
@@ -62,6 +60,14 @@ static char *read_file(const struct dmm_control *control, const char *name, stru
     }
     close(fd);
     return text;
+}
+
+/* The same, of a file of the pod directory. */
+static char *read_file(const struct dmm_control *control, const char *name, struct dmm_err *err)
+{
+    char path[4096];
+    snprintf(path, sizeof(path), "%s/%s", control->options.pod_dir, name);
+    return read_path(path, name, DMM_FILE_MAX, err);
 }
 
 /* ---- stacks ---- */
@@ -141,28 +147,104 @@ static void publish_mapping(void *arg)
     dmm_worker_set_mapping(&control->worker, &control->mapping);
 }
 
-static int load_mapping(struct dmm_control *control, struct dmm_err *err)
+/* What the annotations say; source->text stays NULL where they say nothing. */
+static int find_annotation(const struct dmm_control *control, struct dmm_mapping_source *source,
+                           struct dmm_err *err)
 {
-    char *text = read_file(control, "mapping.json", err);
+    char *word = NULL;
+    char *mapping = NULL;
+    char *text = read_path(control->options.annotations, "annotations", DMM_PODINFO_MAX, err);
     if (!text)
-        return -err->code;
-    if (control->mapping_text && !strcmp(text, control->mapping_text)) {
-        free(text);
-        return 0;
+        return err->code == ENOENT ? 0 : -err->code;
+    int rc = dmm_podinfo_get(text, strlen(text), "dmm.fd.io/stack", &word, err);
+    if (!rc)
+        rc = dmm_podinfo_get(text, strlen(text), "dmm.fd.io/mapping", &mapping, err);
+    if (rc)
+        dmm_err_prefix(err, "%s", control->options.annotations);
+    else if (word && mapping)
+        rc = dmm_err_set(err, EINVAL,
+                         "annotations dmm.fd.io/stack and dmm.fd.io/mapping contradict each other: "
+                         "give one of them");
+    free(text);
+    if (rc) {
+        free(word);
+        free(mapping);
+        return rc;
     }
+    source->word = word;
+    source->text = word ? word : mapping;
+    source->name = word ? "annotation dmm.fd.io/stack" : "annotation dmm.fd.io/mapping";
+    return 0;
+}
+
+static int find_file(const struct dmm_control *control, struct dmm_mapping_source *source,
+                     struct dmm_err *err)
+{
+    *source = (struct dmm_mapping_source){.name = "mapping.json"};
+    source->text = read_file(control, source->name, err);
+    return source->text ? 0 : -err->code;
+}
+
+static int find_mapping(const struct dmm_control *control, struct dmm_mapping_source *source,
+                        struct dmm_err *err)
+{
+    *source = (struct dmm_mapping_source){0};
+    int rc = control->options.annotations ? find_annotation(control, source, err) : 0;
+    return rc || source->text ? rc : find_file(control, source, err);
+}
+
+static int parse_mapping(struct dmm_control *control, const struct dmm_mapping_source *source,
+                         struct dmm_err *err)
+{
     const char *names[DMM_MAPPING_INSTANCES];
     for (unsigned i = 1; i < control->n_instances; i++)
         names[i - 1] = control->instances[i].name;
-    free(control->mapping_text);
-    control->mapping_text = text;
-    int rc = dmm_mapping_parse(&control->mapping, text, strlen(text), names,
-                               control->n_instances - 1, "mapping.json", err);
+    return source->word ? dmm_mapping_from_word(&control->mapping, source->text, names,
+                                                control->n_instances - 1, source->name, err)
+                        : dmm_mapping_parse(&control->mapping, source->text, strlen(source->text),
+                                            names, control->n_instances - 1, source->name, err);
+}
+
+static bool same_source(const struct dmm_mapping_source *a, const struct dmm_mapping_source *b)
+{
+    return a->text && b->text && a->word == b->word && !strcmp(a->text, b->text);
+}
+
+/* At the start there must be one. A sidecar that starts again while the annotation is bad goes on
+ * with what the pod began with, for a bad value is kept out, not obeyed by ending. */
+static int start_from_file(struct dmm_control *control, struct dmm_err *err)
+{
+    struct dmm_mapping_source file;
+    dmm_log(DMM_LOG_ERROR, "%s: going on with mapping.json", err->text);
+    int rc = find_file(control, &file, err);
+    if (!rc)
+        rc = parse_mapping(control, &file, err);
+    free(file.text);
+    return rc;
+}
+
+static int load_mapping(struct dmm_control *control, struct dmm_err *err)
+{
+    struct dmm_mapping_source source;
+    int rc = find_mapping(control, &source, err);
+    if (!rc && same_source(&source, &control->mapping_source)) {
+        free(source.text);
+        return 0;
+    }
+    if (!rc) {
+        free(control->mapping_source.text);
+        control->mapping_source = source;
+        rc = parse_mapping(control, &source, err);
+    }
+    control->mappings_refused += rc && rc != -ENOENT;
+    if (rc && rc != -ENOENT && !control->configured && control->options.annotations)
+        rc = start_from_file(control, err);
     if (rc)
         return rc;
     control->mapping_generation++;
     dmm_worker_call(&control->worker, publish_mapping, control);
     if (control->configured)
-        dmm_log(DMM_LOG_INFO, "mapping.json: generation %u, %u rules, default %s",
+        dmm_log(DMM_LOG_INFO, "%s: generation %u, %u rules, default %s", source.name,
                 control->mapping_generation, control->mapping.n_rules,
                 control->mapping.instances[control->mapping.default_instance]);
     return 0;
@@ -407,6 +489,14 @@ static void watch(struct dmm_control *control)
     inotify_add_watch(control->watch.fd, control->options.pod_dir, mask);
     snprintf(path, sizeof(path), "%s/ports", control->options.pod_dir);
     inotify_add_watch(control->watch.fd, path, mask);
+    if (!control->options.annotations)
+        return;
+    /* The kubelet renames a link beside the file: any news of the folder counts. */
+    snprintf(path, sizeof(path), "%s", control->options.annotations);
+    char *slash = strrchr(path, '/');
+    if (slash)
+        *slash = 0;
+    control->annotations_wd = inotify_add_watch(control->watch.fd, slash ? path : ".", mask);
 }
 
 int dmm_pod_load(struct dmm_control *control)
@@ -441,8 +531,8 @@ void dmm_pod_changed(struct dmm_source *source, uint32_t events)
         for (char *at = buf; at < buf + n;) {
             const struct inotify_event *event = (const struct inotify_event *)at;
             const char *dot = event->len ? strrchr(event->name, '.') : NULL;
-            config = config || !event->len || !strcmp(event->name, "ports") ||
-                     (dot && !strcmp(dot, ".json"));
+            config = config || !event->len || event->wd == control->annotations_wd ||
+                     !strcmp(event->name, "ports") || (dot && !strcmp(dot, ".json"));
             at += sizeof(*event) + event->len;
         }
     if (config && control->configured)
@@ -460,5 +550,5 @@ void dmm_pod_free(struct dmm_control *control)
             control->ports[i].port->ops->destroy(control->ports[i].port);
     dmm_stacks_config_free(&control->stacks);
     free(control->stacks_text);
-    free(control->mapping_text);
+    free(control->mapping_source.text);
 }

@@ -2,6 +2,7 @@
 /* The requests of common/proto.h: fds are made here, tables are changed on the worker. */
 #include "common/log.h"
 #include "sidecar/connection.h"
+#include "sidecar/exports.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,8 +16,10 @@
 struct work {
     struct dmm_client *client;
     struct dmm_worker *worker;
+    const struct dmm_asked *asked;
     const struct dmm_request *request;
     struct dmm_response *response;
+    struct dmm_export *claimed; /* CLAIM: follows the response */
     uint32_t process;
     int fd; /* doorbell end that becomes the worker's */
     struct dmm_err err;
@@ -157,7 +160,8 @@ static struct dmm_client *find_token(const struct dmm_attach *attach, const uint
     if (!memcmp(token, none, sizeof(none)))
         return NULL;
     for (struct attached *at = attach->clients; at; at = at->next)
-        if (!memcmp(at->client->token, token, 16) && at->client->uid == uid && at->n_connections)
+        if (!memcmp(at->client->token, token, 16) && at->client->uid == uid &&
+            (at->n_connections || dmm_export_any(attach, at->client)))
             return at->client;
     return NULL;
 }
@@ -266,6 +270,14 @@ static int waitset_request(struct connection *connection, struct work *work, str
     return work->rc;
 }
 
+static int export_request(struct connection *connection, struct work *work, struct gift *gift)
+{
+    int fd = dmm_export_make(connection, &work->asked->export, work->asked->fd, &work->err);
+    if (fd >= 0)
+        gift->fds[gift->n++] = fd;
+    return fd < 0 ? fd : 0;
+}
+
 static int carry_out(struct connection *connection, struct work *work, struct gift *gift)
 {
     struct dmm_worker *worker = &connection->control->worker;
@@ -286,17 +298,23 @@ static int carry_out(struct connection *connection, struct work *work, struct gi
     case DMM_REQ_WAITSET_FREE:
         dmm_worker_call(worker, do_waitset_free, work);
         return work->rc;
+    case DMM_REQ_EXPORT:
+        return export_request(connection, work, gift);
+    case DMM_REQ_CLAIM:
+        return dmm_export_claim(connection, work->asked->fd, work->claimed, work->response->token,
+                                &work->err);
     default:
         return dmm_err_set(&work->err, EPROTO, "request %u is unknown", work->request->op);
     }
 }
 
 static bool respond(struct connection *connection, const struct dmm_response *response,
-                    const struct gift *gift)
+                    const struct dmm_export *claimed, const struct gift *gift)
 {
-    struct iovec iov = {(void *)(uintptr_t)response, sizeof(*response)};
+    struct iovec iov[2] = {{(void *)(uintptr_t)response, sizeof(*response)},
+                           {(void *)(uintptr_t)claimed, claimed ? sizeof(*claimed) : 0}};
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(gift->fds))];
-    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+    struct msghdr message = {.msg_iov = iov, .msg_iovlen = claimed ? 2 : 1};
     if (gift->n) {
         memset(control, 0, sizeof(control));
         message.msg_control = control;
@@ -308,27 +326,32 @@ static bool respond(struct connection *connection, const struct dmm_response *re
         memcpy(CMSG_DATA(header), gift->fds, (size_t)gift->n * sizeof(int));
     }
     return sendmsg(connection->source.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) ==
-           (ssize_t)sizeof(*response);
+           (ssize_t)(iov[0].iov_len + iov[1].iov_len);
 }
 
-/* Answers one request. False: the connection must be closed. */
-bool dmm_request_handle(struct connection *connection, const struct dmm_request *request,
-                        size_t len)
+bool dmm_request_handle(struct connection *connection, const struct dmm_asked *asked)
 {
+    const struct dmm_request *request = &asked->request;
+    struct dmm_export claimed = {.n_parts = 0};
     struct dmm_response response = {.version = DMM_PROTO_VERSION};
     struct gift gift = {.n = 0};
     struct work work = {.client = connection->client,
                         .worker = &connection->control->worker,
+                        .asked = asked,
                         .request = request,
                         .response = &response,
+                        .claimed = &claimed,
                         .process = connection->process,
                         .fd = -1};
     int rc;
-    bool garbage = len != sizeof(*request) || request->version != DMM_PROTO_VERSION;
+    size_t expected =
+        sizeof(*request) + (request->op == DMM_REQ_EXPORT ? sizeof(asked->export) : 0);
+    bool garbage = asked->len != expected || request->version != DMM_PROTO_VERSION;
     if (garbage)
         rc = dmm_err_set(&work.err, EPROTO,
                          "a request of %zu bytes and version %u; this sidecar knows %zu and %u",
-                         len, len < 4 ? 0 : request->version, sizeof(*request), DMM_PROTO_VERSION);
+                         asked->len, asked->len < 4 ? 0 : request->version, expected,
+                         DMM_PROTO_VERSION);
     else
         rc = carry_out(connection, &work, &gift);
     if (work.fd >= 0)
@@ -337,13 +360,17 @@ bool dmm_request_handle(struct connection *connection, const struct dmm_request 
     response.n_fds = rc < 0 ? 0 : (uint32_t)gift.n;
     if (rc < 0) {
         snprintf(response.text, sizeof(response.text), "%.127s", work.err.text);
-        dmm_log(connection->said_refused ? DMM_LOG_DEBUG : DMM_LOG_WARN,
+        /* That a file is not ours is an answer like any other. */
+        bool usual = rc == -ENOENT || rc == -EXDEV || rc == -EBUSY;
+        dmm_log(connection->said_refused || usual ? DMM_LOG_DEBUG : DMM_LOG_WARN,
                 "a request of uid %u, process %u/%.15s is refused: %s", connection->peer.uid,
                 garbage ? 0 : request->pid, garbage ? "" : request->comm, work.err.text);
-        connection->said_refused = true;
+        connection->said_refused |= !usual;
     }
     struct gift none = {.n = 0};
-    bool sent = respond(connection, &response, rc < 0 ? &none : &gift);
+    bool sent =
+        respond(connection, &response, rc >= 0 && request->op == DMM_REQ_CLAIM ? &claimed : NULL,
+                rc < 0 ? &none : &gift);
     for (int i = 0; i < gift.n; i++)
         close(gift.fds[i]);
     return sent && !garbage;

@@ -11,8 +11,9 @@
  *       tx_ring is the ring in use or the one on offer
  *   - A check that fails marks the client (dmm_client_violation) and reports nothing there; the
  *     worker ends the client at its next safe point, never inside a stack's call.
- *   - Holders are processes. The last to let go closes (dmm_sock_close). The struct lives until it
- *     is both closed and released by the stack; then its index goes back (dmm_sock_free).
+ *   - Holders are processes, and placeholders of its own (`exports`: common/proto.h, EXPORT). The
+ *     last to let go closes (dmm_sock_close). The struct lives until it is both closed and released
+ *     by the stack; then its index goes back (dmm_sock_free).
  *   - A queued socket (accepted by the stack, not yet by the app) has no holder and is in its
  *     listener's list.
  *
@@ -60,6 +61,7 @@ enum {
     DMM_SOCK_BOUND = 1 << 9,
     DMM_SOCK_LINGERS = 1 << 10,  /* close() has returned and released() is to come */
     DMM_SOCK_DEFERRED = 1 << 11, /* a watch has DMM_WATCH_DEFERRED */
+    DMM_SOCK_ABORT = 1 << 12,    /* its last holder wanted RST; an export keeps it so far */
 };
 
 struct dmm_sock {
@@ -88,6 +90,7 @@ struct dmm_sock {
 
     struct dmm_addr bound; /* what BIND gave, if DMM_SOCK_BOUND */
     uint64_t holders[DMM_CLIENT_PROCESSES / 64];
+    uint32_t exports;
     struct dmm_watch_private watches[DMM_WATCH_INLINE];
     struct dmm_watch_private *watches_more;
     uint64_t watches_ext; /* offset in the region */
@@ -106,11 +109,28 @@ void dmm_sock_hold(struct dmm_sock *sock, uint32_t process);
 bool dmm_sock_held(const struct dmm_sock *sock, uint32_t process);
 /* Lets go; the last holder's closes, with `abort` by RST. `sock` may be gone afterwards. */
 void dmm_sock_let_go(struct dmm_sock *sock, uint32_t process, bool abort);
+bool dmm_sock_has_holder(const struct dmm_sock *sock);
+/* A placeholder of its own is gone. `sock` may be, too, afterwards. */
+void dmm_sock_unexport(struct dmm_sock *sock);
 /* Closes as the kernel does: unread bytes mean RST (RFC 2525 2.17), else FIN after what is in the
  * ring. A listener's queue that no one claimed is reset. `sock` may be gone afterwards. */
 void dmm_sock_close(struct dmm_sock *sock, bool abort);
 void dmm_sock_set_state(struct dmm_sock *sock, uint32_t bits);
 void dmm_sock_dead(struct dmm_sock *sock, int error);
+
+/* Gives the socket an index and shared words in `to`, and enters it there; what it has left in its
+ * client goes to *left, for dmm_sock_leave_index(). False: nothing changed. Its rings are the
+ * caller's to move. */
+struct dmm_freed_socket;
+bool dmm_sock_take_index(struct dmm_sock *sock, struct dmm_client *to, const struct dmm_open *open,
+                         struct dmm_freed_socket *left);
+void dmm_sock_leave_index(struct dmm_client *client, const struct dmm_freed_socket *left);
+
+/* ---- socket_move.c ---- */
+
+/* Moves a socket without holders, a listener with its queue, to another client of the worker. 0, or
+ * a negative errno (-EBUSY: not now); then it stays. */
+int dmm_sock_move(struct dmm_sock *sock, struct dmm_client *to);
 
 /* ---- socket_rx.c ---- */
 
@@ -170,7 +190,6 @@ int dmm_sock_watch_more(struct dmm_sock *sock);
 void dmm_sock_unwatch_waitset(struct dmm_sock *sock, uint32_t waitset);
 void dmm_sock_unwatch_process(struct dmm_sock *sock, uint32_t process);
 void dmm_sock_unwatch_all(struct dmm_sock *sock);
-struct dmm_freed_socket;
 /* Is a watch of a freed socket still linked in some list? */
 bool dmm_sock_watches_linked(const struct dmm_client *client, const struct dmm_freed_socket *freed);
 /* Gives a new socket the slots beyond the inline ones that its index still has, if it has. */

@@ -133,6 +133,41 @@ struct dmm_sock *dmm_sock_new(struct dmm_client *client, struct dmm_instance *in
     return sock;
 }
 
+bool dmm_sock_take_index(struct dmm_sock *sock, struct dmm_client *to, const struct dmm_open *open,
+                         struct dmm_freed_socket *left)
+{
+    const struct dmm_sock before = *sock;
+    struct dmm_freed_socket slot;
+    *left = (struct dmm_freed_socket){
+        .index = sock->index, .n_watches = sock->n_watches, .watches_ext = sock->watches_ext};
+    if (!index_take(to, &slot))
+        return false;
+    sock->client = to;
+    sock->index = slot.index;
+    sock->shared = dmm_client_socket(to, slot.index);
+    sock->watches_more = NULL;
+    sock->watches_ext = 0;
+    shared_init(sock, open);
+    if (dmm_sock_watches_inherit(sock, &slot)) {
+        index_give(to, &slot);
+        *sock = before;
+        return false;
+    }
+    for (unsigned i = 0; i < DMM_WATCH_INLINE; i++)
+        sock->watches[i] = (struct dmm_watch_private){.waitset = DMM_WATCH_OFF};
+    free(before.watches_more);
+    to->sockets[slot.index] = sock;
+    to->n_sockets++;
+    return true;
+}
+
+void dmm_sock_leave_index(struct dmm_client *client, const struct dmm_freed_socket *left)
+{
+    client->sockets[left->index] = NULL;
+    client->n_sockets--;
+    index_give(client, left);
+}
+
 void dmm_sock_free(struct dmm_sock *sock)
 {
     struct dmm_client *client = sock->client;
@@ -158,6 +193,7 @@ void dmm_sock_map_address(const struct dmm_sock *sock, struct dmm_addr *addr)
 void dmm_sock_hold(struct dmm_sock *sock, uint32_t process)
 {
     sock->holders[process / 64] |= UINT64_C(1) << (process % 64);
+    sock->flags &= (uint16_t)~DMM_SOCK_ABORT;
 }
 
 bool dmm_sock_held(const struct dmm_sock *sock, uint32_t process)
@@ -169,10 +205,29 @@ void dmm_sock_let_go(struct dmm_sock *sock, uint32_t process, bool abort)
 {
     sock->holders[process / 64] &= ~(UINT64_C(1) << (process % 64));
     dmm_sock_unwatch_process(sock, process);
+    if (dmm_sock_has_holder(sock))
+        return;
+    if (!sock->exports) {
+        dmm_sock_close(sock, abort);
+        return;
+    }
+    /* A placeholder of its own still stands for it: its end is the socket's. */
+    if (abort)
+        sock->flags |= DMM_SOCK_ABORT;
+}
+
+bool dmm_sock_has_holder(const struct dmm_sock *sock)
+{
     for (unsigned i = 0; i < DMM_CLIENT_PROCESSES / 64; i++)
         if (sock->holders[i])
-            return;
-    dmm_sock_close(sock, abort);
+            return true;
+    return false;
+}
+
+void dmm_sock_unexport(struct dmm_sock *sock)
+{
+    if (--sock->exports == 0 && !dmm_sock_has_holder(sock))
+        dmm_sock_close(sock, sock->flags & DMM_SOCK_ABORT);
 }
 
 void dmm_sock_close(struct dmm_sock *sock, bool abort)

@@ -53,10 +53,16 @@ def cni(layer, build):
     return {"Entrypoint": ["/usr/bin/dmm-install"]}  # root: it writes folders of the node
 
 
+def injector(layer, build):
+    debian.add_program(layer, f"{build}/dmm-injector", "usr/bin/dmm-injector", strip=True)
+    return {"Entrypoint": ["/usr/bin/dmm-injector"], "User": NONROOT}
+
+
 IMAGES = {
     "dmm-stackd": (stackd, "The sidecar of DMM: user-space network stacks for one pod"),
     "dmm-shim": (shim, "Copies DMM's preload library into a pod's shared volume"),
     "dmm-cni": (cni, "Installs DMM's CNI plugin on a node"),
+    "dmm-injector": (injector, "Mutating admission webhook that adds DMM to annotated pods"),
 }
 
 

@@ -78,6 +78,13 @@ py() { shim /usr/bin/python3 -u "$@"; }
     diff "$POD/table" "$POD/exports"
 }
 
+@test "io_uring is not there, for a program that asks by syscall()" {
+    run shim /usr/bin/python3 -c 'import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+print(libc.syscall(425, 8, ctypes.create_string_buffer(120)), errno.errorcode[ctypes.get_errno()])'
+    [ "$output" = "-1 ENOSYS" ]
+}
+
 @test "a program without sockets never attaches" {
     before=$("$BUILD/dmmctl" --json clients)
     DMM_POD_DIR=/nonexistent shim /bin/ls / >/dev/null
@@ -92,6 +99,7 @@ py() { shim /usr/bin/python3 -u "$@"; }
 @test "poll, select and epoll answer as the kernel's: level, edge, one shot, mixed, nested" { same events; }
 @test "descriptors answer as the kernel's: dup, close, fcntl, ioctl, options, sendfile, datagrams" { same fds; }
 @test "processes and threads: fork, shared listeners, one epfd for many, blocked calls" { same processes; }
+@test "exec, spawn, system, popen and SCM_RIGHTS hand sockets over as the kernel does" { same exec; }
 
 several() {
     own_shim "$BUILD/tests/preload/several" $STACK_ADDRESS >"$POD/several"

@@ -151,7 +151,7 @@ static void wrong_requests_are_refused_with_a_text(void **state)
     request.op = 99;
     assert_int_equal(sim_raw(control, &request, sizeof(request), &response, fds), -ENOTCONN);
     request.op = DMM_REQ_ATTACH;
-    request.version = 2;
+    request.version = DMM_PROTO_VERSION + 1;
     assert_int_equal(sim_raw(control, &request, sizeof(request), &response, fds), -EPROTO);
     close(control);
 

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "deploy/injector/links.h"
+
+#include <stddef.h>
+#include <string.h>
+
+static const struct injector_link links[] = {
+    {"veth", {"NET_RAW"}, NULL},         /* a packet socket */
+    {"sriov-netdev", {"NET_RAW"}, NULL}, /* the same, on a virtual function */
+    {"sriov-vfio", {"IPC_LOCK"}, NULL},  /* memory is pinned; the device plugin brings /dev/vfio */
+    {"afxdp", {"NET_RAW", "NET_ADMIN", "BPF", "IPC_LOCK"}, NULL},
+    {"vhostuser", {NULL}, NULL},
+    {"tap", {NULL}, "/dev/net/tun"}, /* the plugin makes it for the sidecar's user */
+};
+
+const struct injector_link *injector_link_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+        if (!strcmp(links[i].name, name))
+            return &links[i];
+    return NULL;
+}
+
+bool injector_link_is_root(const struct injector_link *link)
+{
+    return link->capabilities[0] != NULL;
+}
+
+const char *injector_link_names(void)
+{
+    return "veth, sriov-netdev, sriov-vfio, afxdp, vhostuser, tap";
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "preload/inherit.h"
+
+#include "preload/calls.h"
+#include "preload/client.h"
+#include "preload/share.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#define TOKEN_BYTES 16
+#define FDS_MAX     4096 /* that are looked at */
+
+static struct inherit_surroundings surroundings = {
+    .kept = {{.name = "LD_PRELOAD"}, {.name = "DMM_POD_DIR"}, {.name = "DMM_ON_FAILURE"}}};
+
+const struct inherit_surroundings *inherit_surroundings(void)
+{
+    return &surroundings;
+}
+
+static void keep(void)
+{
+    for (size_t i = 0; i < INHERIT_KEPT; i++) {
+        const char *value = getenv(surroundings.kept[i].name);
+        size_t len = value ? strlen(value) : 0;
+        if (len && len < sizeof(surroundings.kept[i].value))
+            memcpy(surroundings.kept[i].value, value, len + 1);
+    }
+}
+
+/* ---- what was left ---- */
+
+static int digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* "<token>.<n>": n, or -1. */
+static long parse(const char *text, uint8_t token[TOKEN_BYTES])
+{
+    for (size_t i = 0; i < TOKEN_BYTES; i++) {
+        int high = digit(text[2 * i]);
+        int low = high < 0 ? -1 : digit(text[2 * i + 1]);
+        if (low < 0)
+            return -1;
+        token[i] = (uint8_t)(high << 4 | low);
+    }
+    return text[2 * (size_t)TOKEN_BYTES] == '.'
+               ? strtol(text + 2 * (size_t)TOKEN_BYTES + 1, NULL, 10)
+               : -1;
+}
+
+struct dirent_kernel { /* getdents64(2) */
+    uint64_t ino;
+    int64_t off;
+    uint16_t len;
+    uint8_t type;
+    char name[];
+};
+
+/* The open fds. opendir() would allocate, and nothing of the program's has run yet. */
+static size_t list_fds(int fds[FDS_MAX])
+{
+    _Alignas(struct dirent_kernel) char buf[4096];
+    size_t n = 0;
+    int dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0) {
+        for (int fd = 0; fd < FDS_MAX; fd++) {
+            if (REAL(fcntl)(fd, F_GETFD) >= 0)
+                fds[n++] = fd;
+        }
+        return n;
+    }
+    long got;
+    while ((got = REAL(syscall)(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
+        for (long at = 0; at < got;) {
+            const struct dirent_kernel *entry = (const struct dirent_kernel *)(buf + at);
+            int fd = entry->name[0] == '.' ? -1 : atoi(entry->name);
+            if (fd >= 0 && fd != dir && n < FDS_MAX)
+                fds[n++] = fd;
+            at += entry->len;
+        }
+    }
+    REAL(close)(dir);
+    return n;
+}
+
+static void find_sockets(void)
+{
+    int fds[FDS_MAX];
+    size_t n = list_fds(fds);
+    for (size_t i = 0; i < n; i++) {
+        if (share_is_placeholder(fds[i]))
+            share_claim_inherited(fds[i], fds, n);
+    }
+}
+
+__attribute__((constructor)) static void begin(void)
+{
+    uint8_t token[TOKEN_BYTES];
+    keep();
+    const char *left = getenv(INHERIT_VARIABLE);
+    if (!left)
+        return;
+    int saved = errno;
+    long n = parse(left, token);
+    unsetenv(INHERIT_VARIABLE);
+    if (n >= 0)
+        client_set_family(token);
+    if (n > 0)
+        find_sockets();
+    errno = saved;
+}

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "preload/share.h"
+
+#include "preload/calls.h"
+#include "preload/replace.h"
+#include "preload/report.h"
+#include "preload/socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+_Static_assert(sizeof(struct dmm_export_option) == sizeof(struct record_option) &&
+                   DMM_EXPORT_OPTIONS == RECORD_OPTIONS && DMM_EXPORT_VALUE == RECORD_VALUE,
+               "a record goes into an export as it is");
+
+/* ---- leaving ---- */
+
+static bool kernel_stands(const struct entry *entry)
+{
+    return entry->phase == PHASE_MULTI && entry->kernel;
+}
+
+static uint32_t first_index(struct entry *entry)
+{
+    return socket_parts(entry) ? socket_part(entry, 0)->index : DMM_NONE;
+}
+
+static bool up_to_date(struct entry *entry)
+{
+    return entry->shared.client == entry->client && entry->shared.phase == entry->phase &&
+           entry->shared.index == first_index(entry) &&
+           (!kernel_stands(entry) ||
+            atomic_load_explicit(&entry->companion, memory_order_relaxed) >= 0);
+}
+
+static void describe(struct entry *entry, struct dmm_export *what)
+{
+    memset(what, 0, sizeof(*what));
+    what->family = entry->family;
+    what->type = entry->type;
+    what->protocol = entry->protocol;
+    what->flags = kernel_stands(entry) ? DMM_EXPORT_KERNEL : 0;
+    what->status = atomic_load_explicit(&entry->status, memory_order_relaxed);
+    what->n_parts = socket_parts(entry);
+    for (uint32_t i = 0; i < what->n_parts; i++)
+        what->parts[i].index = socket_part(entry, i)->index;
+    what->backlog = -1;
+    if (!entry->late)
+        return;
+    what->backlog = entry->late->backlog;
+    what->bound = entry->late->bound;
+    what->n_options = entry->late->record.n;
+    memcpy(what->options, entry->late->record.options, sizeof(what->options));
+}
+
+/* Under the entry's lock. */
+static int export_entry(int fd, struct entry *entry, char text[128])
+{
+    struct dmm_export what;
+    bool kernel = kernel_stands(entry);
+    describe(entry, &what);
+    int placeholder = client_export(entry->client, &what, kernel ? fd : -1, text);
+    if (placeholder < 0)
+        return placeholder;
+    int r;
+    if (kernel) {
+        entry_close_protected(&entry->companion);
+        r = entry_protect(placeholder, &entry->companion);
+    } else {
+        r = REAL(fcntl)(placeholder, F_SETFL, O_NONBLOCK | O_RDWR);
+        r = r < 0 ? r : replace_fd(fd, entry, placeholder);
+    }
+    if (r < 0)
+        return r;
+    entry->shared.client = entry->client;
+    entry->shared.phase = entry->phase;
+    entry->shared.index = first_index(entry);
+    return 0;
+}
+
+int share_export(int fd, struct entry *entry)
+{
+    char text[128] = "it was reset";
+    int r = -ECONNRESET;
+    if (entry->kind != ENTRY_SOCKET)
+        return 0;
+    lock_take(&entry->lock, LOCK_PRIVATE);
+    if (entry->phase == PHASE_NATIVE || (entry->phase == PHASE_UNDECIDED && entry->kernel))
+        r = 0;
+    else if (entry->client && !client_is_dead(entry->client))
+        r = up_to_date(entry) ? 0 : export_entry(fd, entry, text);
+    lock_drop(&entry->lock);
+    if (r < 0)
+        report(REPORT_SHARE, "a socket cannot be handed to another program: %s", text);
+    return r;
+}
+
+/* ---- coming ---- */
+
+static bool whole(const struct client *client, const struct dmm_export *what)
+{
+    bool stream = what->type == SOCK_STREAM && what->protocol == IPPROTO_TCP;
+    bool datagram = what->type == SOCK_DGRAM && what->protocol == IPPROTO_UDP;
+    if ((what->family != AF_INET && what->family != AF_INET6) || !(stream || datagram) ||
+        what->n_parts > DMM_MAPPING_INSTANCES || what->n_options > DMM_EXPORT_OPTIONS ||
+        (what->bound.family && !dmm_addr_valid(&what->bound)))
+        return false;
+    for (uint32_t i = 0; i < what->n_parts; i++) {
+        if (what->parts[i].index >= client->region->n_sockets ||
+            what->parts[i].instance >= DMM_MAPPING_INSTANCES)
+            return false;
+    }
+    for (uint32_t i = 0; i < what->n_options; i++) {
+        if (what->options[i].len > DMM_EXPORT_VALUE)
+            return false;
+    }
+    return true;
+}
+
+static struct part make_part(struct client *client, const struct dmm_export *what, uint32_t i)
+{
+    return (struct part){.sock = dmm_region_socket(client->region, what->parts[i].index),
+                         .index = what->parts[i].index,
+                         .instance = what->parts[i].instance,
+                         .family = what->parts[i].family};
+}
+
+static int fill_late(struct entry *entry, struct client *client, const struct dmm_export *what)
+{
+    int r = entry_need_late(entry);
+    if (r < 0)
+        return r;
+    struct late *late = entry->late;
+    late->backlog = what->backlog;
+    late->bound = what->bound;
+    late->record.n = what->n_options;
+    memcpy(late->record.options, what->options, sizeof(late->record.options));
+    if (entry->phase != PHASE_MULTI)
+        return 0;
+    for (uint32_t i = 0; i < what->n_parts; i++)
+        late->parts[i] = make_part(client, what, i);
+    atomic_store_explicit(&late->n_parts, what->n_parts, memory_order_release);
+    return 0;
+}
+
+/* An entry for what a claim has given; NULL: it makes no sense, or there is no memory. */
+static struct entry *make_entry(struct client *client, const struct dmm_export *what)
+{
+    bool kernel = what->flags & DMM_EXPORT_KERNEL;
+    struct entry *entry = whole(client, what) ? entry_new(ENTRY_SOCKET) : NULL;
+    if (!entry)
+        return NULL;
+    entry->family = what->family;
+    entry->type = what->type;
+    entry->protocol = what->protocol;
+    entry->kernel = kernel;
+    entry->client = client;
+    atomic_store_explicit(&entry->status, what->status, memory_order_relaxed);
+    uint8_t phase = what->n_parts == 0              ? PHASE_UNDECIDED
+                    : what->n_parts == 1 && !kernel ? PHASE_STACK
+                                                    : PHASE_MULTI;
+    if (phase == PHASE_STACK)
+        entry->part = make_part(client, what, 0);
+    atomic_store_explicit(&entry->phase, phase, memory_order_release);
+    bool plain = phase == PHASE_STACK && what->backlog < 0 && !what->bound.family;
+    if (!plain && fill_late(entry, client, what) < 0) {
+        socket_disown(entry);
+        entry_put(entry);
+        return NULL;
+    }
+    entry->shared.client = client;
+    entry->shared.phase = phase;
+    entry->shared.index = first_index(entry);
+    return entry;
+}
+
+struct looking {
+    const struct client *client;
+    uint32_t index;
+    struct entry *found;
+};
+
+static void compare(int fd, struct entry *entry, void *arg)
+{
+    struct looking *looking = arg;
+    (void)fd;
+    if (looking->found || entry->kind != ENTRY_SOCKET || entry->client != looking->client ||
+        first_index(entry) != looking->index)
+        return;
+    atomic_fetch_add_explicit(&entry->refs, 1, memory_order_relaxed);
+    looking->found = entry;
+}
+
+/* The entry, with a reference of the caller's, of what has been claimed; NULL as make_entry(). */
+static struct entry *entry_for(struct client *client, const struct dmm_export *what)
+{
+    struct looking looking = {.client = client, .index = what->parts[0].index};
+    if (what->flags & DMM_EXPORT_HELD && what->n_parts)
+        entry_each(compare, &looking);
+    return looking.found ? looking.found : make_entry(client, what);
+}
+
+/* The fd stays what it is, but the shim answers for it: it was reset. */
+static struct entry *dead_entry(void)
+{
+    struct entry *entry = entry_new(ENTRY_SOCKET);
+    if (!entry)
+        return NULL;
+    entry->family = AF_INET;
+    entry->type = SOCK_STREAM;
+    entry->protocol = IPPROTO_TCP;
+    socket_disown(entry);
+    return entry;
+}
+
+static int claim(int fd, struct dmm_export *what, struct entry **entry)
+{
+    char text[128];
+    struct client *client;
+    *entry = NULL;
+    int r = client_claim(fd, &client, what, text);
+    if (r == 0 && !(*entry = entry_for(client, what)))
+        r = -EPROTO;
+    if (r < 0 && r != -ENOENT)
+        report(REPORT_SHARE, "a socket that came from another program is dead: %s",
+               r == -EPROTO ? "what came with it makes no sense" : text);
+    return r;
+}
+
+static uint64_t cookie_of(int fd)
+{
+    uint64_t cookie = 0;
+    socklen_t len = sizeof(cookie);
+    return REAL(getsockopt)(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 ? 0 : cookie;
+}
+
+bool share_is_placeholder(int fd)
+{
+    struct sockaddr_un name;
+    socklen_t len = sizeof(name);
+    const size_t prefix = sizeof(DMM_PLACEHOLDER_NAME) - 1;
+    return REAL(getsockname)(fd, (struct sockaddr *)&name, &len) == 0 &&
+           name.sun_family == AF_UNIX &&
+           len > (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + prefix) &&
+           name.sun_path[0] == '\0' && memcmp(name.sun_path + 1, DMM_PLACEHOLDER_NAME, prefix) == 0;
+}
+
+/* A kernel socket that stacks may have a share in: a listener, or a bound datagram socket. */
+static bool may_be_shared(int fd)
+{
+    int value = 0;
+    socklen_t len = sizeof(value);
+    if (REAL(getsockopt)(fd, SOL_SOCKET, SO_DOMAIN, &value, &len) < 0 ||
+        (value != AF_INET && value != AF_INET6))
+        return false;
+    len = sizeof(value);
+    if (REAL(getsockopt)(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) == 0 && value)
+        return true;
+    len = sizeof(value);
+    return REAL(getsockopt)(fd, SOL_SOCKET, SO_TYPE, &value, &len) == 0 && value == SOCK_DGRAM;
+}
+
+static void install(int fd, struct entry *entry)
+{
+    if (entry && entry_install(fd, entry) < 0)
+        report(REPORT_SHARE, "a socket that came from another program is dead: fd %d is too high",
+               fd);
+}
+
+void share_received(int fd)
+{
+    struct dmm_export what;
+    struct entry *entry;
+    int saved = errno;
+    bool placeholder = share_is_placeholder(fd);
+    if (placeholder || (may_be_shared(fd) && client_sidecar_there())) {
+        int r = claim(fd, &what, &entry);
+        if (r < 0 && placeholder)
+            entry = dead_entry();
+        install(fd, entry);
+        if (entry)
+            entry_put(entry);
+    }
+    errno = saved;
+}
+
+/* ---- inherited over exec ---- */
+
+static ino_t inode_of(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) < 0 ? 0 : st.st_ino;
+}
+
+void share_claim_inherited(int fd, const int *fds, size_t n)
+{
+    struct dmm_export what = {.flags = 0};
+    struct entry *entry;
+    struct entry *known = entry_get(fd);
+    if (known) { /* installed by an earlier number of the same file */
+        entry_put(known);
+        return;
+    }
+    int r = claim(fd, &what, &entry);
+    if (r < 0)
+        entry = dead_entry();
+    bool kernel = r == 0 && what.flags & DMM_EXPORT_KERNEL;
+    ino_t inode = inode_of(fd);
+    bool used = false;
+    for (size_t i = 0; i < n && entry; i++) {
+        if (kernel ? cookie_of(fds[i]) != what.cookie : inode_of(fds[i]) != inode)
+            continue;
+        install(fds[i], entry);
+        used = true;
+    }
+    /* A companion is nobody's number; without its listener it is of no use. */
+    if (kernel && used)
+        entry_protect(fd, &entry->companion);
+    else if (kernel)
+        REAL(close)(fd);
+    if (entry)
+        entry_put(entry);
+}
+
+/* ---- messages ---- */
+
+/* Calls `fn` for each fd of the SCM_RIGHTS in what came or goes. */
+static void each_fd(const struct msghdr *msg, void (*fn)(int fd))
+{
+    if (!msg->msg_control || msg->msg_controllen < sizeof(struct cmsghdr))
+        return;
+    struct msghdr copy = *msg;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&copy); c; c = CMSG_NXTHDR(&copy, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+            c->cmsg_len < CMSG_LEN(sizeof(int)))
+            continue;
+        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < n; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+            fn(fd);
+        }
+    }
+}
+
+static void send_one(int fd)
+{
+    struct entry *entry = entry_get_socket(fd);
+    if (!entry)
+        return;
+    share_export(fd, entry);
+    entry_put(entry);
+}
+
+void share_sent_message(const struct msghdr *msg)
+{
+    int saved = errno;
+    if (atomic_load_explicit(&entry_limit, memory_order_acquire))
+        each_fd(msg, send_one);
+    errno = saved;
+}
+
+void share_received_message(struct msghdr *msg)
+{
+    each_fd(msg, share_received);
+}
