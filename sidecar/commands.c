@@ -46,10 +46,11 @@ static int open_check(const struct dmm_instance *instance, const struct dmm_open
 }
 
 /* The rest of CONNECT and of an OPEN that connects: to `peer`, which has been checked. */
-static int32_t connect_to(struct context *c, const struct dmm_addr *peer)
+static int32_t connect_to(struct context *c, struct dmm_addr *peer)
 {
     struct dmm_sock *sock = c->sock;
     struct dmm_addr local = {0};
+    dmm_sock_map_address(sock, peer);
     int rc = ops_of(c)->connect(sock->ssock, peer, &local);
     if (rc)
         return rc;
@@ -176,7 +177,6 @@ static int32_t do_connect(struct context *c)
             sock->state & DMM_SS_CONNECTING && !(sock->state & (DMM_SS_CONNECTED | DMM_SS_DEAD));
         return begun ? -EALREADY : -EISCONN;
     }
-    dmm_sock_map_address(sock, &peer);
     return connect_to(c, &peer);
 }
 

@@ -36,7 +36,7 @@ enum tcpip_ecn {
 };
 
 struct tcpip_config {
-    char congestion_control[16]; /* "cubic", "newreno", "dctcp": the default of new sockets */
+    char congestion_control[16]; /* "cubic", "reno", "dctcp": the default of new sockets */
     enum tcpip_ecn ecn;
     bool syn_cookies;              /* when the queue of half-open connections is full (RFC 4987) */
     bool timestamps, sack, wscale; /* offered and accepted (RFC 7323, 2018) */

@@ -7,7 +7,7 @@ static const struct cc_ops *const algorithms[] = {&cc_cubic, &cc_newreno, &cc_dc
 
 const struct cc_ops *cc_find(const char *name)
 {
-    if (strcmp(name, "reno") == 0)
+    if (strcmp(name, "newreno") == 0)
         return &cc_newreno;
     for (unsigned i = 0; i < sizeof(algorithms) / sizeof(algorithms[0]); i++) {
         if (strcmp(name, algorithms[i]->name) == 0)
@@ -18,7 +18,7 @@ const struct cc_ops *cc_find(const char *name)
 
 const char *cc_names(void)
 {
-    return "cubic newreno dctcp";
+    return "cubic reno dctcp";
 }
 
 void cc_init(struct cc *cc, const struct cc_ops *ops, uint32_t mss, uint32_t cwnd)

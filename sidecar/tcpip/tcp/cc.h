@@ -66,7 +66,7 @@ struct cc {
 
 extern const struct cc_ops cc_newreno, cc_cubic, cc_dctcp;
 
-/* By name ("reno" is newreno); NULL if there is none. */
+/* By Linux's name, or "newreno" for "reno"; NULL if there is none. */
 const struct cc_ops *cc_find(const char *name);
 /* Blank separated, as /proc's tcp_available_congestion_control. */
 const char *cc_names(void);

@@ -20,7 +20,7 @@ static void newreno_acked(struct cc *cc, const struct cc_ack *ack)
 }
 
 const struct cc_ops cc_newreno = {
-    .name = "newreno",
+    .name = "reno",
     .init = newreno_init,
     .acked = newreno_acked,
     .reduce = cc_reno_reduce,

@@ -125,7 +125,6 @@ static struct tcb *half_open(struct tcb *l, const struct segment *seg)
     t->linger2_s = l->linger2_s;
     t->user_mss = l->user_mss;
     t->max_pacing = l->max_pacing;
-    t->notsent_lowat = l->notsent_lowat;
     cc_switch(&t->cc, l->cc.ops);
     tcb_want_options(t);
     tcb_set_tuple(t, &packet->dst, seg->dst_port, &packet->src, seg->src_port);

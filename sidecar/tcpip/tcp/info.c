@@ -38,7 +38,7 @@ static void fill_negotiated(const struct tcb *t, struct tcp_info *i)
     i->tcpi_rcv_wscale = t->rcv_wscale & 15;
     i->tcpi_snd_mss = t->cc.mss;
     i->tcpi_rcv_mss = t->rcv_mss;
-    i->tcpi_advmss = t->mss;
+    i->tcpi_advmss = t->ep.in_table ? tcb_advertised_mss(t) : 0;
     i->tcpi_pmtu = t->mtu_cap != 0 && t->mtu_cap < t->flow.mtu ? t->mtu_cap : t->flow.mtu;
 }
 
@@ -63,7 +63,7 @@ static void fill_sender(const struct tcb *t, struct tcp_info *i)
     i->tcpi_retrans = segments(t, t->sb.retrans);
     i->tcpi_total_retrans = t->total_retrans;
     i->tcpi_max_pacing_rate = t->max_pacing;
-    i->tcpi_pacing_rate = t->max_pacing;
+    i->tcpi_pacing_rate = tcb_pacing_rate(t);
     i->tcpi_notsent_bytes = t->ep.state == TCPS_LISTEN ? 0 : tcb_unsent(t);
     i->tcpi_dsack_dups = t->dsack_dups;
     i->tcpi_reord_seen = t->rack.reordering_seen;
@@ -75,7 +75,7 @@ static void fill_counts(const struct tcb *t, struct tcp_info *i)
     const uint64_t now = t->s.ip->now;
 
     i->tcpi_last_data_sent = ms_since(now, t->idle_since);
-    i->tcpi_last_data_recv = ms_since(now, t->last_receive);
+    i->tcpi_last_data_recv = ms_since(now, t->last_data_received);
     i->tcpi_last_ack_recv = ms_since(now, t->last_ack_received);
     i->tcpi_rcv_space = t->rcv_capacity;
     i->tcpi_bytes_acked = t->bytes_acked;

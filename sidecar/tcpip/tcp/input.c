@@ -82,7 +82,7 @@ void tcp_segment_arrives(struct tcpip *ip, const struct ip_packet *packet)
     struct tcb *t = tcb_of_endpoint(ep);
 
     tcb_prefetch(t);
-    t->segs_in++;
+    t->segs_in += segment_count(&seg);
     if (ep->state == TCPS_SYN_SENT)
         syn_sent_arrives(t, &seg);
     else
@@ -207,11 +207,7 @@ static bool fin_acknowledged(struct tcb *t)
     switch (t->ep.state) {
     case TCPS_FIN_WAIT_1:
         tcb_set_state(t, TCPS_FIN_WAIT_2);
-        if (t->flags & TCB_CLOSED_BY_HOST)
-            tcb_timer_set(t, TIMER_KEEPALIVE,
-                          t->s.ip->now + (t->linger2_s > 0 ? (uint64_t)t->linger2_s * SEC_NS
-                                                           : t->s.ip->config.time_wait_ms * MS_NS));
-        return true;
+        return !(t->flags & TCB_CLOSED_BY_HOST) || tcb_orphan_fin_wait_2(t);
     case TCPS_CLOSING:
         tcb_time_wait(t);
         return false;

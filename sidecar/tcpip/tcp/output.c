@@ -114,8 +114,7 @@ static uint32_t pipe_of(const struct tcb *t)
     return pipe > left ? pipe - left : 0;
 }
 
-/* Bytes a second, UINT64_MAX: as fast as it goes. */
-static uint64_t pacing_rate(const struct tcb *t)
+uint64_t tcb_pacing_rate(const struct tcb *t)
 {
     uint64_t rate = t->max_pacing;
 
@@ -133,7 +132,7 @@ static uint64_t pacing_rate(const struct tcb *t)
 /* What pacing lets go now; sets the timer if it is nothing. */
 static uint32_t pacing_room(struct tcb *t)
 {
-    const uint64_t rate = pacing_rate(t);
+    const uint64_t rate = tcb_pacing_rate(t);
     const uint64_t now = t->s.ip->now;
 
     if (rate == UINT64_MAX)
@@ -153,7 +152,7 @@ static uint32_t pacing_room(struct tcb *t)
 
 static void pacing_sent(struct tcb *t, uint32_t bytes)
 {
-    const uint64_t rate = pacing_rate(t);
+    const uint64_t rate = tcb_pacing_rate(t);
     const uint64_t now = t->s.ip->now;
 
     if (rate == UINT64_MAX)
@@ -406,7 +405,7 @@ static int send_data(struct tcb *t)
     if (rc == 0 && budget > 0)
         rc = send_new(t, &budget);
     if (rc == 0 && before > 0 && budget == 0) {
-        if (pacing_rate(t) == UINT64_MAX)
+        if (tcb_pacing_rate(t) == UINT64_MAX)
             tcb_schedule(t); /* more next turn */
         else
             tcb_timer_set(t, TIMER_PACE, t->pace_next);

@@ -142,7 +142,8 @@ static void measure(struct tcb *t, const struct segment *seg)
     const uint32_t size = seg->packet->gso_size != 0 ? seg->packet->gso_size : seg->len;
     const uint32_t most = t->flow.mtu;
 
-    t->data_segs_in++;
+    t->data_segs_in += segment_count(seg);
+    t->last_data_received = t->s.ip->now;
     if (size > t->rcv_mss)
         t->rcv_mss = size < most ? size : most;
     if (t->rcv_mss < MIN_RCV_MSS)

@@ -65,14 +65,19 @@ static void fill_options(struct tcb *t, struct tcp_options *o)
     }
 }
 
-static void fill_syn_options(struct tcb *t, struct tcp_options *o)
+uint16_t tcb_advertised_mss(const struct tcb *t)
 {
     const bool v4 = ip_addr_is_v4(&t->ep.remote);
     uint32_t mss = t->flow.mtu - (v4 ? 20U : 40U) - TCP_HEADER_LEN;
 
     if (t->user_mss != 0 && t->user_mss < mss)
         mss = t->user_mss;
-    o->mss = (uint16_t)(mss < UINT16_MAX ? mss : UINT16_MAX); /* RFC 9293, 3.7.1 */
+    return (uint16_t)(mss < UINT16_MAX ? mss : UINT16_MAX);
+}
+
+static void fill_syn_options(struct tcb *t, struct tcp_options *o)
+{
+    o->mss = tcb_advertised_mss(t);
     o->n_sack = 0;
     o->wscale = t->flags & TCB_WSCALE ? t->rcv_wscale : TCP_NO_WSCALE;
     o->sack_permitted = (t->flags & TCB_SACK) != 0;
@@ -115,6 +120,13 @@ static void fill_payload(struct tcb *t, const struct tcb_send *send, struct net_
     tx->payload_len = send->len;
 }
 
+uint32_t tcb_segments(const struct tcb *t, uint32_t len)
+{
+    const uint32_t mss = t->cc.mss;
+
+    return len <= mss || mss == 0 ? 1 : (len + mss - 1) / mss;
+}
+
 static int send_with(struct tcb *t, const struct tcb_send *send, uint8_t flags,
                      const struct tcp_options *options, uint32_t window, uint32_t scale)
 {
@@ -149,7 +161,7 @@ static int send_with(struct tcb *t, const struct tcb_send *send, uint8_t flags,
     }
     ip->count.tcp_out++;
     ip->count.tcp_out_bytes += send->len;
-    t->segs_out++;
+    t->segs_out += tcb_segments(t, send->len);
     return rc;
 }
 
@@ -169,7 +181,7 @@ int tcb_send_segment(struct tcb *t, const struct tcb_send *send)
         t->flags &= ~(uint32_t)TCB_CWR;
     ack_was_sent(t, window);
     if (send->len > 0) {
-        t->data_segs_out++;
+        t->data_segs_out += tcb_segments(t, send->len);
         t->bytes_sent += send->len;
         t->idle_since = t->s.ip->now;
         /* Answers come fast here: ACKs may wait for the next one. A late one ends that (timers.c),

@@ -21,7 +21,6 @@ static const struct int_option {
     {TCP_KEEPIDLE, 1, KEEP_MAX, offsetof(struct tcb, keep_idle_s)},
     {TCP_KEEPINTVL, 1, KEEP_MAX, offsetof(struct tcb, keep_interval_s)},
     {TCP_USER_TIMEOUT, 0, INT32_MAX, offsetof(struct tcb, user_timeout_ms)},
-    {TCP_NOTSENT_LOWAT, INT32_MIN, INT32_MAX, offsetof(struct tcb, notsent_lowat)},
 };
 
 static const struct int_option *find_int(int name)

@@ -78,7 +78,6 @@ struct tcb *tcb_new(struct tcpip *ip, uint8_t family)
         .keep_idle_s = KEEP_IDLE_S,
         .keep_interval_s = KEEP_INTERVAL_S,
         .keep_count = KEEP_COUNT,
-        .notsent_lowat = UINT32_MAX,
     };
     list_init(&t->half_open);
     rack_init(&t->rack);

@@ -182,7 +182,6 @@ struct tcb {
     /* options */
     uint32_t user_timeout_ms; /* 0: default */
     uint32_t keep_idle_s, keep_interval_s;
-    uint32_t notsent_lowat;
     int32_t linger2_s;
     uint16_t user_mss; /* TCP_MAXSEG; 0 */
     uint8_t keep_count;
@@ -194,7 +193,7 @@ struct tcb {
     uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
     uint32_t total_retrans;
     uint32_t dsack_dups;
-    uint64_t last_ack_received;
+    uint64_t last_ack_received, last_data_received;
 };
 _Static_assert(sizeof(struct tcb) <= 1024, "a connection costs at most 1 KB");
 
@@ -246,6 +245,14 @@ struct segment {
 static inline uint32_t segment_len(const struct segment *seg)
 {
     return seg->len + ((seg->flags & TCP_SYN) != 0) + ((seg->flags & TCP_FIN) != 0);
+}
+
+/* Of how many segments on the wire the port made this one. */
+static inline uint32_t segment_count(const struct segment *seg)
+{
+    const uint32_t size = seg->packet->gso_size;
+
+    return size == 0 || seg->len <= size ? 1 : (seg->len + size - 1) / size;
 }
 
 static inline struct tcb *tcb_of(struct tcpip_socket *s)
@@ -328,6 +335,9 @@ void tcb_timer_fire(struct tcpip *ip, struct wheel_timer *timer);
 /* After something was sent or acknowledged: RTO, TLP or persist as RFC 6298 and 8985 want. */
 void tcb_rearm(struct tcb *t);
 void tcb_keepalive_start(struct tcb *t);
+/* Nobody will read: the peer's FIN is waited for, but not for ever; with TCP_LINGER2 below zero not
+ * at all, as Linux. May end t; false then. */
+bool tcb_orphan_fin_wait_2(struct tcb *t);
 
 /* ---- input.c, handshake.c, ack.c, receive.c ---- */
 
@@ -376,6 +386,12 @@ struct tcb_send {
 int tcb_send_segment(struct tcb *t, const struct tcb_send *send);
 /* Largest payload of one frame: whole segments up to what the port segments. */
 uint32_t tcb_max_payload(const struct tcb *t);
+/* Bytes a second that pacing allows now; UINT64_MAX: as fast as it goes. */
+uint64_t tcb_pacing_rate(const struct tcb *t);
+/* The MSS that our SYN names (RFC 9293, 3.7.1). */
+uint16_t tcb_advertised_mss(const struct tcb *t);
+/* How many segments a payload of `len` bytes is on the wire. */
+uint32_t tcb_segments(const struct tcb *t, uint32_t len);
 /* Bytes of options a data segment carries now. */
 unsigned tcb_options_len(const struct tcb *t);
 int tcb_send_ack(struct tcb *t);

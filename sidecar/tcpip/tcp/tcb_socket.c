@@ -338,7 +338,7 @@ static void socket_close(struct tcpip_socket *s, enum dmm_close how)
     struct tcb *t = tcb_of(s);
 
     t->flags |= TCB_CLOSED_BY_HOST;
-    if (how == DMM_CLOSE_ABORT || (t->flags & TCB_LINGER_ABORT) || t->linger2_s < 0) {
+    if (how == DMM_CLOSE_ABORT || (t->flags & TCB_LINGER_ABORT)) {
         drop_half_open(t);
         abort_connection(t);
         return;
@@ -352,10 +352,8 @@ static void socket_close(struct tcpip_socket *s, enum dmm_close how)
     case TCPS_CLOSE_WAIT:
         queue_fin(t);
         break;
-    case TCPS_FIN_WAIT_2: /* nobody will read: wait for the FIN, but not for ever */
-        tcb_timer_set(t, TIMER_KEEPALIVE,
-                      s->ip->now + (t->linger2_s > 0 ? (uint64_t)t->linger2_s * SEC_NS
-                                                     : s->ip->config.time_wait_ms * MS_NS));
+    case TCPS_FIN_WAIT_2:
+        tcb_orphan_fin_wait_2(t);
         break;
     case TCPS_FIN_WAIT_1:
     case TCPS_CLOSING:

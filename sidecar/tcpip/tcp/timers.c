@@ -187,6 +187,21 @@ static bool fire_keepalive(struct tcb *t)
     return true;
 }
 
+bool tcb_orphan_fin_wait_2(struct tcb *t)
+{
+    const struct tcpip *ip = t->s.ip;
+
+    if (t->linger2_s < 0) {
+        tcb_send_reset(t);
+        tcb_end(t, 0);
+        return false;
+    }
+    tcb_timer_set(t, TIMER_KEEPALIVE,
+                  ip->now + (t->linger2_s > 0 ? (uint64_t)t->linger2_s * SEC_NS
+                                              : ip->config.time_wait_ms * MS_NS));
+    return true;
+}
+
 static bool fire_pace(struct tcb *t)
 {
     tcb_schedule(t);
