@@ -140,12 +140,6 @@ static bool by_fd(long number, const long a[N_ARGUMENTS], long *result)
     return true;
 }
 
-/* The kernel's pselect6 has the mask in a structure. */
-struct pselect_mask {
-    const sigset_t *mask;
-    size_t size;
-};
-
 static bool by_wait(long number, const long a[N_ARGUMENTS], long *result)
 {
     switch (number) {
@@ -164,10 +158,9 @@ static bool by_wait(long number, const long a[N_ARGUMENTS], long *result)
                          PTR(struct timeval, a[4]));
         break;
 #endif
-    case SYS_pselect6:
-        *result =
-            pselect((int)a[0], PTR(fd_set, a[1]), PTR(fd_set, a[2]), PTR(fd_set, a[3]),
-                    PTR(struct timespec, a[4]), a[5] ? PTR(struct pselect_mask, a[5])->mask : NULL);
+    case SYS_pselect6: /* the last argument points to the mask's address, and its size */
+        *result = pselect((int)a[0], PTR(fd_set, a[1]), PTR(fd_set, a[2]), PTR(fd_set, a[3]),
+                          PTR(struct timespec, a[4]), a[5] ? *PTR(const sigset_t *, a[5]) : NULL);
         break;
     case SYS_epoll_ctl:
         *result = epoll_ctl((int)a[0], (int)a[1], (int)a[2], PTR(struct epoll_event, a[3]));
