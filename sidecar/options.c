@@ -60,7 +60,8 @@ static void help(void)
          "                       what is in use\n"
          "  --max-clients N      clients (process trees) at a time (default 1024)\n"
          "  --max-sockets N      sockets of one client (default 131072)\n"
-         "  --max-buffer SIZE    bytes that one socket may buffer, each way (default 4M)\n"
+         "  --max-buffer SIZE    bytes that one socket may buffer, each way (default 16M in, 4M "
+         "out)\n"
          "  --workers N          worker threads; 1 is all there is now\n"
          "  --allow-uid UID      only processes of this user may attach; may be repeated\n"
          "  --drain-seconds N    after SIGTERM, wait this long for connections to close (default "
@@ -160,7 +161,7 @@ int dmm_options_parse(struct dmm_options *options, int argc, char **argv)
         .log_level = DMM_LOG_INFO,
         .limits = {.max_clients = 1024,
                    .max_sockets = 131072,
-                   .rx_max = 1 << 22,
+                   .rx_max = 1 << 24, /* what 100 Gbit/s brings in 1 ms, and more */
                    .tx_max = 1 << 22,
                    .heap_size = UINT64_C(2) << 30},
         .drain_seconds = 2,

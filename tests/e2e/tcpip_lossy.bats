@@ -134,6 +134,26 @@ kernel_has() { grep -qw "$1" /proc/sys/net/ipv4/tcp_available_congestion_control
     done
 }
 
+# The kernel's view of the window that the stack offers.
+window_is_above() { # BYTES
+    local window
+    window=$(in_pod b ss -tin 'dport = 5201' | grep -o 'snd_wnd:[0-9]*' | cut -d : -f 2 | sort -n | tail -n 1)
+    [ "${window:-0}" -gt "$1" ]
+}
+
+@test "a long path: the receive buffer grows with what comes in a round trip of 40 ms" {
+    segments merged
+    wire seed=17 delay_us=20000
+    in_pod b sysctl -qw net.ipv4.tcp_wmem="4096 1048576 33554432"
+    pod_bg a iperf3 -s --forceflush
+    PIDS+=("$LAST_PID")
+    within 10 grep -q listening "$LAB_TMP/a.out"
+    pod_bg --plain b iperf3 -c "$(pod ip a)" -t 8 -C cubic
+    PIDS+=("$LAST_PID")
+    within 8 window_is_above 6000000
+    segments apart
+}
+
 @test "merged frames of 64 KB are lost and marked whole, both ways" {
     local echoed seen
     echoed=$(counter a tcp_ecn_echo_in) seen=$(counter a tcp_ecn_ce_in)

@@ -209,6 +209,7 @@ static struct world *make_world(void)
                                          .addresses = w->addresses + 2};
     w->ip.host = &w->host;
     w->ip.config = (struct tcpip_config){.ip6_autoconf = true,
+                                         .ip6_secret = "sixteen letters.",
                                          .ports_first = 40000,
                                          .ports_last = 50000,
                                          .max_connections = 16,

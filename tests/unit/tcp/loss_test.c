@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SACKOK "mss 1000,sackOK"
@@ -65,7 +66,7 @@ static void arrive(struct script *s, struct receiver *r, bool (*lose)(unsigned, 
     unsigned got[64], n = 0;
 
     while (s->head != s->tail && n < 64) {
-        const struct script_frame *f = &s->queue[s->head++ % SCRIPT_QUEUE];
+        struct script_frame *f = &s->queue[s->head++ % SCRIPT_QUEUE];
         const uint8_t *tcp = f->data + 14 + 20;
         const uint32_t seq = ((uint32_t)tcp[4] << 24 | tcp[5] << 16 | tcp[6] << 8 | tcp[7]);
         const uint32_t first = (seq - s->our_iss - 1) / 1000;
@@ -75,6 +76,8 @@ static void arrive(struct script *s, struct receiver *r, bool (*lose)(unsigned, 
             if (!lose(i, r->sent[i]++, arg))
                 got[n++] = i;
         }
+        free(f->data);
+        f->data = NULL;
     }
     for (unsigned i = 0; i < n; i++) {
         r->has[got[i]] = true;
