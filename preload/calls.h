@@ -15,7 +15,9 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <spawn.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +39,9 @@ ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags, st
 int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t room);
 int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask,
                 size_t room);
+int __dprintf_chk(int fd, int flag, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int __vdprintf_chk(int fd, int flag, const char *format, va_list ap)
+    __attribute__((format(printf, 3, 0)));
 
 /* clang-format off */
 #define DMM_CALLS(X) \
@@ -45,11 +50,12 @@ int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, co
     X(read) X(write) X(readv) X(writev) X(__read_chk) \
     X(recv) X(recvfrom) X(recvmsg) X(recvmmsg) X(__recv_chk) X(__recvfrom_chk) \
     X(send) X(sendto) X(sendmsg) X(sendmmsg) X(sendfile) X(sendfile64) \
-    X(close) X(close_range) X(closefrom) X(fclose) X(dup) X(dup2) X(dup3) \
+    X(close) X(close_range) X(closefrom) X(dup) X(dup2) X(dup3) \
     X(fcntl) X(fcntl64) X(ioctl) \
+    X(fdopen) X(fclose) X(dprintf) X(vdprintf) X(__dprintf_chk) X(__vdprintf_chk) \
     X(poll) X(ppoll) X(__poll_chk) X(__ppoll_chk) X(select) X(pselect) \
     X(epoll_ctl) X(epoll_wait) X(epoll_pwait) X(epoll_pwait2) \
-    X(fork) X(vfork) X(_Fork) X(daemon) X(syscall) \
+    X(fork) X(vfork) X(_Fork) X(clone) X(daemon) X(syscall) \
     X(execve) X(execv) X(execvp) X(execvpe) X(execl) X(execlp) X(execle) X(fexecve) X(execveat) \
     X(posix_spawn) X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen)
 /* clang-format on */

@@ -26,16 +26,6 @@ int close(int fd)
     return REAL(close)(fd);
 }
 
-int fclose(FILE *file)
-{
-    int fd = file ? fileno(file) : -1;
-    if (fd < 0 || (uint32_t)fd >= atomic_load_explicit(&entry_limit, memory_order_acquire))
-        return REAL(fclose)(file);
-    fflush(file);
-    entry_remove(fd);
-    return REAL(fclose)(file);
-}
-
 /* Calls close_range(2) for the stretches between the shim's own fds. */
 static int close_between(unsigned first, unsigned last, int flags)
 {

@@ -4,6 +4,7 @@
 #include "preload/process.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 
 pid_t fork(void)
@@ -22,6 +23,43 @@ pid_t vfork(void)
 {
     return process_fork(REAL(fork));
 }
+
+/* ---- clone ---- */
+
+/* What the child of clone() does first. It lies on the parent's stack, of which the child has its
+ * copy: without CLONE_VM nothing else is shared. */
+struct cloned {
+    struct process_split split;
+    int (*fn)(void *);
+    void *arg;
+};
+
+static int begin_cloned(void *arg)
+{
+    struct cloned *cloned = arg;
+    process_after(&cloned->split, 0);
+    return cloned->fn(cloned->arg);
+}
+
+/* A thread, or something like vfork(), is libc's matter; a process of its own is forked. */
+int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
+{
+    va_list ap;
+    va_start(ap, arg);
+    pid_t *parent_tid = va_arg(ap, pid_t *);
+    void *tls = va_arg(ap, void *);
+    pid_t *child_tid = va_arg(ap, pid_t *);
+    va_end(ap);
+    if (flags & (CLONE_VM | CLONE_FILES))
+        return REAL(clone)(fn, stack, flags, arg, parent_tid, tls, child_tid);
+    struct cloned cloned = {.fn = fn, .arg = arg};
+    process_before(&cloned.split);
+    int pid = REAL(clone)(begin_cloned, stack, flags, &cloned, parent_tid, tls, child_tid);
+    process_after(&cloned.split, pid < 0 ? -1 : pid);
+    return pid;
+}
+
+/* ---- daemon ---- */
 
 /* libc's own calls fork() where it can't be intercepted. */
 int daemon(int nochdir, int noclose)

@@ -7,6 +7,7 @@
  * uses epoll. (One that makes the call by its own instruction is not seen: docs/sockets.md.) */
 #include "preload/calls.h"
 #include "preload/entry.h"
+#include "preload/process.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -186,6 +187,18 @@ static bool by_wait(long number, const long a[N_ARGUMENTS], long *result)
     return true;
 }
 
+/* clone(2) and clone3(2) that make a process of its own are a fork. False: libc's matter. */
+static bool by_clone(long number, const long a[N_ARGUMENTS], uint64_t flags, long *result)
+{
+    struct process_split split;
+    if (flags & (CLONE_VM | CLONE_FILES))
+        return false;
+    process_before(&split);
+    *result = REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    process_after(&split, (pid_t)*result);
+    return true;
+}
+
 /* Calls that concern the shim whether it has sockets yet or not. */
 static bool by_itself(long number, const long a[N_ARGUMENTS], long *result)
 {
@@ -197,6 +210,12 @@ static bool by_itself(long number, const long a[N_ARGUMENTS], long *result)
     case SYS_fork:
         *result = fork();
         break;
+#endif
+    case SYS_clone:
+        return by_clone(number, a, (unsigned long)a[0], result);
+#ifdef SYS_clone3
+    case SYS_clone3:
+        return by_clone(number, a, a[0] ? *PTR(uint64_t, a[0]) : CLONE_VM, result);
 #endif
     case SYS_execve:
         *result = execve(PTR(char, a[0]), PTR(char *, a[1]), PTR(char *, a[2]));

@@ -4,6 +4,7 @@
 #include "preload/calls.h"
 #include "preload/client.h"
 #include "preload/share.h"
+#include "preload/stdio.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -96,6 +97,8 @@ static void find_sockets(void)
         if (share_is_placeholder(fds[i]))
             share_claim_inherited(fds[i], fds, n);
     }
+    for (int fd = 0; fd <= 2; fd++)
+        stdio_take_over(fd);
 }
 
 __attribute__((constructor)) static void begin(void)

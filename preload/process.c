@@ -9,30 +9,40 @@
 #include <errno.h>
 #include <signal.h>
 
-pid_t process_fork(pid_t (*real)(void))
+void process_before(struct process_split *split)
 {
-    struct client_fork state;
+    sigset_t all;
     /* A master that never waits on its listeners hears of a sidecar's end only here. */
     if (client_latest())
         client_look_alive(client_latest());
     if (recover_fd() >= 0)
         recover_try();
-    sigset_t all, before;
     /* No handler may run between the parts, neither here nor in the child. */
     sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, &before);
-    client_fork_prepare(&state);
-    pid_t pid = real();
+    sigprocmask(SIG_SETMASK, &all, &split->mask);
+    client_fork_prepare(&split->state);
+}
+
+void process_after(struct process_split *split, pid_t pid)
+{
     int saved = errno;
     if (pid == 0) {
         entry_reset_locks();
         waiter_fork_child();
         recover_fork_child();
-        client_fork_child(&state);
+        client_fork_child(&split->state);
     } else {
-        client_fork_parent(&state);
+        client_fork_parent(&split->state);
     }
-    sigprocmask(SIG_SETMASK, &before, NULL);
+    sigprocmask(SIG_SETMASK, &split->mask, NULL);
     errno = saved;
+}
+
+pid_t process_fork(pid_t (*real)(void))
+{
+    struct process_split split;
+    process_before(&split);
+    pid_t pid = real();
+    process_after(&split, pid);
     return pid;
 }

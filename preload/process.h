@@ -9,6 +9,19 @@
 
 #include <sys/types.h>
 
+#include "preload/client.h"
+
+#include <signal.h>
+
+/* The two halves around whatever makes the child: it may be made in between only. `after` runs in
+ * both, with what the call returned. Signals are held back in between. errno is kept. */
+struct process_split {
+    struct client_fork state;
+    sigset_t mask;
+};
+void process_before(struct process_split *split);
+void process_after(struct process_split *split, pid_t pid);
+
 /* fork(2), by `real`: libc's fork() or _Fork(). */
 pid_t process_fork(pid_t (*real)(void));
 

@@ -71,6 +71,16 @@ get() { # FILE: from nginx
     within 5 has_sockets server '.state != "LISTEN"' 0
 }
 
+@test "inetd: programs that use stdio on it" {
+    serve socat TCP4-LISTEN:7007,fork,reuseaddr EXEC:'/bin/bash -c "read -r x; echo bash: $x"',nofork
+    listening 7007
+    [ "$(ask 7007 hello)" = "bash: hello" ]
+    end_bg "$SERVER_PID"
+    serve socat TCP4-LISTEN:7007,fork,reuseaddr EXEC:'/bin/sed -u s/h/sed\: h/',nofork
+    listening 7007
+    [ "$(ask 7007 hello)" = "sed: hello" ]
+}
+
 @test "socket activation: LISTEN_FDS, the activator goes on and the service ends" {
     cat >"$LAB_TMP/activate.py" <<'PY'
 import os, socket, sys

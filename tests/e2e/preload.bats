@@ -100,6 +100,8 @@ print(libc.syscall(425, 8, ctypes.create_string_buffer(120)), errno.errorcode[ct
 @test "descriptors answer as the kernel's: dup, close, fcntl, ioctl, options, sendfile, datagrams" { same fds; }
 @test "processes and threads: fork, shared listeners, one epfd for many, blocked calls" { same processes; }
 @test "exec, spawn, system, popen and SCM_RIGHTS hand sockets over as the kernel does" { same exec; }
+@test "stdio over sockets: fdopen, lines, errors, dprintf; what is a socket" { same files; }
+@test "daemons and clone(): double fork, every number closed, a child that crashes" { same daemons; }
 
 several() {
     own_shim "$BUILD/tests/preload/several" $STACK_ADDRESS >"$POD/several"
