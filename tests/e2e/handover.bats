@@ -72,13 +72,15 @@ get() { # FILE: from nginx
 }
 
 @test "inetd: programs that use stdio on it" {
-    serve socat TCP4-LISTEN:7007,fork,reuseaddr EXEC:'/bin/bash -c "read -r x; echo bash: $x"',nofork
+    # shellcheck disable=SC2016 # for the script
+    echo 'read -r x; echo "bash: $x"' >"$LAB_TMP/service.bash"
+    serve socat TCP4-LISTEN:7007,fork,reuseaddr EXEC:"/bin/bash $LAB_TMP/service.bash",nofork
     listening 7007
     [ "$(ask 7007 hello)" = "bash: hello" ]
     end_bg "$SERVER_PID"
-    serve socat TCP4-LISTEN:7007,fork,reuseaddr EXEC:'/bin/sed -u s/h/sed\: h/',nofork
+    serve socat TCP4-LISTEN:7007,fork,reuseaddr EXEC:"/bin/sed -u s/h/sed=h/",nofork
     listening 7007
-    [ "$(ask 7007 hello)" = "sed: hello" ]
+    [ "$(ask 7007 hello)" = "sed=hello" ]
 }
 
 @test "socket activation: LISTEN_FDS, the activator goes on and the service ends" {
