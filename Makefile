@@ -28,6 +28,7 @@ all: programs
 
 include mk/programs.mk
 include mk/tests.mk
+include mk/musl.mk
 include mk/ports.mk
 include mk/lint.mk
 include mk/install.mk

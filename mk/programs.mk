@@ -78,8 +78,10 @@ $(BUILD)/dmm-stackd: $(BUILD)/obj/sidecar/main.o $(LIB_SIDECAR) $(LIB_TCPIP) $(L
 	$(link) -rdynamic $^ $(LDFLAGS) $(SIDECAR_LIBS)
 $(BUILD)/dmmctl: $(BUILD)/obj/ctl/main.o $(LIB_CTL) $(LIB_JSON) $(LIB_COMMON)
 	$(link) $^ $(LDFLAGS) $(JANSSON_LIBS) -lcurl
+# dlsym() is libdl's before glibc 2.34; see preload/libc.h.
+LIBDL = -Wl,--push-state,--no-as-needed -l:libdl.so.2 -Wl,--pop-state
 $(BUILD)/libdmm.so: $(call objs,$(PRELOAD_SRC)) $(LIB_COMMON)
-	$(link) -shared $^ $(LDFLAGS) -Wl,-z,nodelete -ldl
+	$(link) -shared $^ $(LDFLAGS) -Wl,-z,nodelete $(LIBDL)
 
 $(BUILD)/dmm-install: $(BUILD)/obj/deploy/installer/main.o $(LIB_INSTALLER) $(LIB_CNI) $(LIB_COMMON)
 	$(link) $^ $(LDFLAGS) $(JANSSON_LIBS)

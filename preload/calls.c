@@ -2,8 +2,8 @@
 #include "preload/calls.h"
 
 #include "common/log.h"
+#include "preload/libc.h"
 
-#include <dlfcn.h>
 #include <stdlib.h>
 
 #define CALL_NAME(name) #name,
@@ -13,7 +13,7 @@ void *_Atomic dmm_call_pointers[DMM_CALL_COUNT];
 
 void *dmm_call_resolve(enum dmm_call call)
 {
-    void *pointer = dlsym(RTLD_NEXT, dmm_call_names[call]);
+    void *pointer = libc_next(dmm_call_names[call]);
     if (!pointer) {
         dmm_log(DMM_LOG_ERROR, "the C library has no %s()", dmm_call_names[call]);
         abort();

@@ -29,6 +29,17 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+/* Types in which the C libraries differ. */
+#ifdef __GLIBC__
+typedef unsigned long libc_request;
+typedef int libc_message_flags;
+#else
+typedef int libc_request;
+typedef unsigned libc_message_flags;
+int close_range(unsigned first, unsigned last, int flags);
+int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags);
+#endif
+
 /* The names are libc's, and the table is made of names.
  * NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp,bugprone-macro-parentheses)
  */
@@ -44,17 +55,25 @@ int __vdprintf_chk(int fd, int flag, const char *format, va_list ap)
     __attribute__((format(printf, 3, 0)));
 
 /* clang-format off */
+#ifdef __GLIBC__
+#define DMM_CALLS_OF_LIBC(X) \
+    X(__read_chk) X(__recv_chk) X(__recvfrom_chk) X(__poll_chk) X(__ppoll_chk) \
+    X(__dprintf_chk) X(__vdprintf_chk) X(sendfile64) X(fcntl64) \
+    X(closefrom) X(epoll_pwait2)
+#else
+#define DMM_CALLS_OF_LIBC(X) X(fileno)
+#endif
+
 #define DMM_CALLS(X) \
+    DMM_CALLS_OF_LIBC(X) \
     X(socket) X(bind) X(listen) X(accept) X(accept4) X(connect) X(shutdown) \
     X(getsockname) X(getpeername) X(getsockopt) X(setsockopt) \
-    X(read) X(write) X(readv) X(writev) X(__read_chk) \
-    X(recv) X(recvfrom) X(recvmsg) X(recvmmsg) X(__recv_chk) X(__recvfrom_chk) \
-    X(send) X(sendto) X(sendmsg) X(sendmmsg) X(sendfile) X(sendfile64) \
-    X(close) X(close_range) X(closefrom) X(dup) X(dup2) X(dup3) \
-    X(fcntl) X(fcntl64) X(ioctl) \
-    X(fdopen) X(fclose) X(dprintf) X(vdprintf) X(__dprintf_chk) X(__vdprintf_chk) \
-    X(poll) X(ppoll) X(__poll_chk) X(__ppoll_chk) X(select) X(pselect) \
-    X(epoll_ctl) X(epoll_wait) X(epoll_pwait) X(epoll_pwait2) \
+    X(read) X(write) X(readv) X(writev) \
+    X(recv) X(recvfrom) X(recvmsg) X(recvmmsg) X(send) X(sendto) X(sendmsg) X(sendmmsg) X(sendfile) \
+    X(close) X(close_range) X(dup) X(dup2) X(dup3) X(fcntl) X(ioctl) \
+    X(fdopen) X(fclose) X(dprintf) X(vdprintf) \
+    X(poll) X(ppoll) X(select) X(pselect) \
+    X(epoll_ctl) X(epoll_wait) X(epoll_pwait) \
     X(fork) X(vfork) X(_Fork) X(clone) X(daemon) X(syscall) \
     X(execve) X(execv) X(execvp) X(execvpe) X(execl) X(execlp) X(execle) X(fexecve) X(execveat) \
     X(posix_spawn) X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen)

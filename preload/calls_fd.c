@@ -6,9 +6,11 @@
 #include "preload/socket.h"
 
 #include <limits.h>
+#include <linux/close_range.h>
 #include <linux/sockios.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 
 /* ---- close ---- */
 
@@ -26,6 +28,12 @@ int close(int fd)
     return REAL(close)(fd);
 }
 
+/* By number: old C libraries, and musl, have no such function. */
+static int range(unsigned first, unsigned last, int flags)
+{
+    return (int)REAL(syscall)(SYS_close_range, first, last, flags);
+}
+
 /* Calls close_range(2) for the stretches between the shim's own fds. */
 static int close_between(unsigned first, unsigned last, int flags)
 {
@@ -37,20 +45,21 @@ static int close_between(unsigned first, unsigned last, int flags)
                 entry_remove((int)fd);
             continue;
         }
-        if (fd > from && REAL(close_range)(from, fd - 1, flags) < 0)
+        if (fd > from && range(from, fd - 1, flags) < 0)
             return -1;
         from = fd + 1;
     }
-    return from > last ? 0 : REAL(close_range)(from, last, flags);
+    return from > last ? 0 : range(from, last, flags);
 }
 
 int close_range(unsigned first, unsigned last, int flags)
 {
     if (first > last || atomic_load_explicit(&entry_limit, memory_order_acquire) <= first)
-        return REAL(close_range)(first, last, flags);
+        return range(first, last, flags);
     return close_between(first, last, flags);
 }
 
+#ifdef __GLIBC__
 void closefrom(int first)
 {
     unsigned from = first < 0 ? 0 : (unsigned)first;
@@ -59,6 +68,7 @@ void closefrom(int first)
     else
         close_between(from, UINT_MAX, 0);
 }
+#endif
 
 /* ---- dup ---- */
 
@@ -155,6 +165,7 @@ int fcntl(int fd, int command, ...)
     return control(fd, command, arg);
 }
 
+#ifdef __GLIBC__
 int fcntl64(int fd, int command, ...)
 {
     va_list ap;
@@ -163,6 +174,7 @@ int fcntl64(int fd, int command, ...)
     va_end(ap);
     return control(fd, command, arg);
 }
+#endif
 
 /* ---- ioctl ---- */
 
@@ -238,7 +250,7 @@ static int control_stack(int fd, struct entry *entry, unsigned long request, voi
     }
 }
 
-int ioctl(int fd, unsigned long request, ...)
+int ioctl(int fd, libc_request request, ...)
 {
     va_list ap;
     va_start(ap, request);

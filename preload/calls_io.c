@@ -9,12 +9,14 @@
 #include <stdlib.h>
 #include <time.h>
 
+#ifdef __GLIBC__
 /* A fortified call that would overrun its buffer ends the process, as libc's does. */
 static void check_room(size_t len, size_t room)
 {
     if (len > room)
         abort();
 }
+#endif
 
 /* ---- receive ---- */
 
@@ -28,12 +30,14 @@ ssize_t read(int fd, void *buf, size_t len)
     return r == MESSAGE_NATIVE ? REAL(read)(fd, buf, len) : result(r);
 }
 
+#ifdef __GLIBC__
 /* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): libc's name */
 ssize_t __read_chk(int fd, void *buf, size_t len, size_t room)
 {
     check_room(len, room);
     return read(fd, buf, len);
 }
+#endif
 
 ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
@@ -45,12 +49,14 @@ ssize_t recv(int fd, void *buf, size_t len, int flags)
     return r == MESSAGE_NATIVE ? REAL(recv)(fd, buf, len, flags) : result(r);
 }
 
+#ifdef __GLIBC__
 /* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): libc's name */
 ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags)
 {
     check_room(len, room);
     return recv(fd, buf, len, flags);
 }
+#endif
 
 ssize_t readv(int fd, const struct iovec *iov, int n)
 {
@@ -84,6 +90,7 @@ ssize_t recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from
     return r == MESSAGE_NATIVE ? REAL(recvfrom)(fd, buf, len, flags, from, fromlen) : result(r);
 }
 
+#ifdef __GLIBC__
 /* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): libc's name */
 ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags, struct sockaddr *from,
                        socklen_t *fromlen)
@@ -91,6 +98,7 @@ ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags, st
     check_room(len, room);
     return recvfrom(fd, buf, len, flags, from, fromlen);
 }
+#endif
 
 /* A message that brings files may bring sockets of ours. */
 static ssize_t receive_native(int fd, struct msghdr *msg, int flags)
@@ -113,7 +121,8 @@ ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 
 /* recvmmsg(2): the timeout is looked at after each message; an error after the first message is
  * kept for the next call, which here means that it is found again then. */
-int recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags, struct timespec *timeout)
+int recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, libc_message_flags flags,
+             struct timespec *timeout)
 {
     struct entry *entry = entry_get_socket(fd);
     if (!entry) {
@@ -202,7 +211,7 @@ ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
     return r == MESSAGE_NATIVE ? REAL(sendmsg)(fd, msg, flags) : result(r);
 }
 
-int sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
+int sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, libc_message_flags flags)
 {
     struct entry *entry = entry_get_socket(fd);
     if (!entry) {
@@ -237,8 +246,10 @@ ssize_t sendfile(int out_fd, int in_fd, off_t *offset, size_t count)
     return send_file(out_fd, in_fd, offset, count);
 }
 
+#ifdef __GLIBC__
 _Static_assert(sizeof(off_t) == sizeof(off64_t), "sendfile64 is sendfile");
 ssize_t sendfile64(int out_fd, int in_fd, off64_t *offset, size_t count)
 {
     return send_file(out_fd, in_fd, offset, count);
 }
+#endif

@@ -31,6 +31,7 @@ int fclose(FILE *file)
     int r = fflush(file);
     int error = errno;
     entry_remove(fd);
+    stdio_forget(file);
     if (REAL(fclose)(file) < 0)
         return EOF;
     errno = r < 0 ? error : errno;
@@ -78,6 +79,7 @@ int dprintf(int fd, const char *format, ...)
     return r;
 }
 
+#ifdef __GLIBC__
 /* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): libc's name */
 int __vdprintf_chk(int fd, int flag, const char *format, va_list ap)
 {
@@ -93,3 +95,10 @@ int __dprintf_chk(int fd, int flag, const char *format, ...)
     va_end(ap);
     return r;
 }
+#else
+int fileno(FILE *file)
+{
+    int fd = stdio_remembered(file);
+    return fd >= 0 ? fd : REAL(fileno)(file);
+}
+#endif

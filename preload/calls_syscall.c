@@ -175,7 +175,7 @@ static bool by_wait(long number, const long a[N_ARGUMENTS], long *result)
         *result = epoll_pwait((int)a[0], PTR(struct epoll_event, a[1]), (int)a[2], (int)a[3],
                               PTR(sigset_t, a[4]));
         break;
-#ifdef SYS_epoll_pwait2
+#if defined(SYS_epoll_pwait2) && defined(__GLIBC__)
     case SYS_epoll_pwait2:
         *result = epoll_pwait2((int)a[0], PTR(struct epoll_event, a[1]), (int)a[2],
                                PTR(struct timespec, a[3]), PTR(sigset_t, a[4]));

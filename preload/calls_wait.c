@@ -26,6 +26,7 @@ int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const si
     return (int)result(poll_await(fds, n, poll_deadline(timeout), mask));
 }
 
+#ifdef __GLIBC__
 /* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): libc's name */
 int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t room)
 {
@@ -33,7 +34,9 @@ int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t room)
         abort();
     return poll(fds, n, timeout);
 }
+#endif
 
+#ifdef __GLIBC__
 /* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): libc's name */
 int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask,
                 size_t room)
@@ -42,6 +45,7 @@ int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, co
         abort();
     return ppoll(fds, n, timeout, mask);
 }
+#endif
 
 /* ---- select ---- */
 
@@ -100,6 +104,7 @@ int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
     return epoll_pwait(epfd, events, max, timeout, NULL);
 }
 
+#ifdef __GLIBC__
 int epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
                  const sigset_t *mask)
 {
@@ -107,3 +112,4 @@ int epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct tim
     return r == EPOLL_NATIVE ? REAL(epoll_pwait2)(epfd, events, max, timeout, mask)
                              : (int)result(r);
 }
+#endif

@@ -5,6 +5,7 @@
 #include "preload/control.h"
 #include "preload/entry.h"
 #include "preload/epoll.h"
+#include "preload/libc.h"
 #include "preload/pool.h"
 #include "preload/recover.h"
 #include "preload/report.h"
@@ -109,7 +110,7 @@ bool client_fallback_to_kernel(void)
 /* A process's name is its first thread's; others may have names of their own. */
 const char *client_comm(char buf[DMM_PROCESS_NAME])
 {
-    if (getpid() != gettid() && read_word("/proc/self/comm", buf, DMM_PROCESS_NAME))
+    if (getpid() != libc_gettid() && read_word("/proc/self/comm", buf, DMM_PROCESS_NAME))
         return buf;
     if (prctl(PR_GET_NAME, buf) < 0)
         buf[0] = '\0';

@@ -3,13 +3,13 @@
 
 #include "preload/calls.h"
 #include "preload/epoll.h"
+#include "preload/libc.h"
 #include "preload/pool.h"
 #include "preload/socket.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/single_threaded.h>
 
 /* The shim's own fds begin here: out of the way of numbers that apps expect, but inside the first
  * kernel table of 1024, so that they cost no memory. */
@@ -30,7 +30,7 @@ struct entry *entry_hold(uint32_t fd, struct entry *entry)
     for (;;) {
         uint32_t refs = atomic_load_explicit(&entry->refs, memory_order_relaxed);
         while (refs != 0) {
-            if (__libc_single_threaded) {
+            if (libc_single_threaded()) {
                 atomic_store_explicit(&entry->refs, refs + 1, memory_order_relaxed);
                 return entry;
             }
@@ -52,7 +52,7 @@ struct entry *entry_hold(uint32_t fd, struct entry *entry)
 
 void entry_put(struct entry *entry)
 {
-    if (__libc_single_threaded) {
+    if (libc_single_threaded()) {
         uint32_t refs = atomic_load_explicit(&entry->refs, memory_order_relaxed);
         atomic_store_explicit(&entry->refs, refs - 1, memory_order_relaxed);
         if (refs != 1)
@@ -111,6 +111,7 @@ static int reach(uint32_t fd)
     if (!entry_table) {
         void *map = mmap(NULL, ENTRY_FD_MAX * sizeof(*entry_table), PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        libc_find_single_threaded();
         if (map == MAP_FAILED)
             r = -ENOBUFS;
         else

@@ -39,6 +39,20 @@ static int digit(char c)
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* Decimal, or -1. (strtol() has another name in each C library.) */
+static long number(const char *text)
+{
+    long n = 0;
+    if (!*text)
+        return -1;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9' || n > 100000000)
+            return -1;
+        n = n * 10 + (*text - '0');
+    }
+    return n;
+}
+
 /* "<token>.<n>": n, or -1. */
 static long parse(const char *text, uint8_t token[TOKEN_BYTES])
 {
@@ -49,9 +63,7 @@ static long parse(const char *text, uint8_t token[TOKEN_BYTES])
             return -1;
         token[i] = (uint8_t)(high << 4 | low);
     }
-    return text[2 * (size_t)TOKEN_BYTES] == '.'
-               ? strtol(text + 2 * (size_t)TOKEN_BYTES + 1, NULL, 10)
-               : -1;
+    return text[2 * (size_t)TOKEN_BYTES] == '.' ? number(text + 2 * (size_t)TOKEN_BYTES + 1) : -1;
 }
 
 struct dirent_kernel { /* getdents64(2) */
@@ -79,7 +91,7 @@ static size_t list_fds(int fds[FDS_MAX])
     while ((got = REAL(syscall)(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
         for (long at = 0; at < got;) {
             const struct dirent_kernel *entry = (const struct dirent_kernel *)(buf + at);
-            int fd = entry->name[0] == '.' ? -1 : atoi(entry->name);
+            int fd = (int)number(entry->name);
             if (fd >= 0 && fd != dir && n < FDS_MAX)
                 fds[n++] = fd;
             at += entry->len;

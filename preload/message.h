@@ -15,6 +15,7 @@
 
 #include <limits.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #define MESSAGE_NATIVE (-SSIZE_MAX - 1)
 

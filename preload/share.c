@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 
 _Static_assert(sizeof(struct dmm_export_option) == sizeof(struct record_option) &&
@@ -289,12 +288,6 @@ void share_received(int fd)
 
 /* ---- inherited over exec ---- */
 
-static ino_t inode_of(int fd)
-{
-    struct stat st;
-    return fstat(fd, &st) < 0 ? 0 : st.st_ino;
-}
-
 void share_claim_inherited(int fd, const int *fds, size_t n)
 {
     struct dmm_export what = {.flags = 0};
@@ -308,10 +301,11 @@ void share_claim_inherited(int fd, const int *fds, size_t n)
     if (r < 0)
         entry = dead_entry();
     bool kernel = r == 0 && what.flags & DMM_EXPORT_KERNEL;
-    ino_t inode = inode_of(fd);
+    /* The same file has the same cookie, and no other has. */
+    uint64_t wanted = kernel ? what.cookie : cookie_of(fd);
     bool used = false;
     for (size_t i = 0; i < n && entry; i++) {
-        if (kernel ? cookie_of(fds[i]) != what.cookie : inode_of(fds[i]) != inode)
+        if (!wanted || cookie_of(fds[i]) != wanted)
             continue;
         install(fds[i], entry);
         used = true;

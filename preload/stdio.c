@@ -3,6 +3,7 @@
 
 #include "preload/calls.h"
 #include "preload/entry.h"
+#include "preload/lock.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -20,7 +21,8 @@ static ssize_t read_socket(void *cookie, char *buf, size_t len)
     return read(fd_of(cookie), buf, len);
 }
 
-/* fopencookie(3): 0 is an error, -1 is not. A FILE goes on until all is written. */
+/* A FILE goes on until all is written. fopencookie(3): 0 is an error, and nothing negative may be
+ * returned; musl takes only that for one. */
 static ssize_t write_socket(void *cookie, const char *buf, size_t len)
 {
     size_t done = 0;
@@ -30,6 +32,10 @@ static ssize_t write_socket(void *cookie, const char *buf, size_t len)
             break;
         done += (size_t)n;
     }
+#ifndef __GLIBC__
+    if (!done && len)
+        return -1;
+#endif
     return (ssize_t)done;
 }
 
@@ -47,6 +53,66 @@ static int close_socket(void *cookie)
     return close(fd_of(cookie));
 }
 
+#ifdef __GLIBC__
+/* fileno(3) is told by the FILE itself; else a cookie's has none. */
+static bool remember(FILE *file, int fd)
+{
+    file->_fileno = fd;
+    return true;
+}
+
+int stdio_remembered(FILE *file)
+{
+    (void)file;
+    return -1;
+}
+
+void stdio_forget(FILE *file)
+{
+    (void)file;
+}
+#else
+#define FILES_MAX 1024
+/* Slots of FILEs that are open; file: rel/acq. */
+static struct {
+    FILE *_Atomic file;
+    int fd;
+} slots[FILES_MAX];
+static lock_word slots_lock; /* taking and freeing slots */
+
+static bool remember(FILE *file, int fd)
+{
+    bool found = false;
+    lock_take(&slots_lock, LOCK_PRIVATE);
+    for (size_t i = 0; i < FILES_MAX && !found; i++) {
+        if (atomic_load_explicit(&slots[i].file, memory_order_relaxed))
+            continue;
+        slots[i].fd = fd;
+        atomic_store_explicit(&slots[i].file, file, memory_order_release);
+        found = true;
+    }
+    lock_drop(&slots_lock);
+    return found;
+}
+
+int stdio_remembered(FILE *file)
+{
+    for (size_t i = 0; i < FILES_MAX; i++) {
+        if (atomic_load_explicit(&slots[i].file, memory_order_acquire) == file)
+            return slots[i].fd;
+    }
+    return -1;
+}
+
+void stdio_forget(FILE *file)
+{
+    for (size_t i = 0; i < FILES_MAX; i++) {
+        if (atomic_load_explicit(&slots[i].file, memory_order_acquire) == file)
+            atomic_store_explicit(&slots[i].file, (FILE *)NULL, memory_order_release);
+    }
+}
+#endif
+
 FILE *stdio_open(int fd, const char *mode)
 {
     static const cookie_io_functions_t functions = {
@@ -58,10 +124,15 @@ FILE *stdio_open(int fd, const char *mode)
     if (strchr(mode, 'e'))
         fcntl(fd, F_SETFD, FD_CLOEXEC);
     FILE *file = fopencookie((void *)(intptr_t)fd, mode, functions);
-#ifdef __GLIBC__
-    if (file)
-        file->_fileno = fd; /* for fileno(3); else a cookie's FILE has none */
-#endif
+    if (file && !remember(file, fd)) {
+        /* Its end must not be the socket's. */
+        int keep = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        REAL(fclose)(file);
+        dup2(keep, fd);
+        close(keep);
+        errno = ENOMEM;
+        return NULL;
+    }
     return file;
 }
 

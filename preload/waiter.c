@@ -4,9 +4,9 @@
 #include "common/ring.h"
 #include "preload/calls.h"
 #include "preload/command.h"
+#include "preload/libc.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -21,9 +21,8 @@
 static _Thread_local struct waiter own
     __attribute__((tls_model("initial-exec"))) = {.doorbell = -1};
 
-/* Tells of a thread's end. The key is made once, before the first waiter. */
-static pthread_key_t exit_key;
-static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
+static _Thread_local bool exit_is_told __attribute__((tls_model("initial-exec")));
+static _Atomic bool cpus_counted; /* rel/acq; counting twice gives the same */
 static uint32_t spin_max = SPIN_MAX;
 
 uint64_t waiter_now(void)
@@ -57,19 +56,21 @@ static void thread_exit(void *arg)
     retire(arg);
 }
 
-static void make_key(void)
+static void count_cpus(void)
 {
     cpu_set_t cpus;
-    pthread_key_create(&exit_key, thread_exit);
+    if (atomic_load_explicit(&cpus_counted, memory_order_acquire))
+        return;
     if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) < 2)
         spin_max = 0;
+    atomic_store_explicit(&cpus_counted, true, memory_order_release);
 }
 
 static struct waiter *renew(struct client *client)
 {
     struct waiter *waiter = &own;
     int saved = errno;
-    pthread_once(&exit_once, make_key);
+    count_cpus();
     retire(waiter);
     int waitset = client_new_waitset(client, &waiter->doorbell);
     if (waitset < 0) {
@@ -81,7 +82,9 @@ static struct waiter *renew(struct client *client)
     waiter->epoch = client_epoch();
     waiter->depth = 0;
     waiter->spin = spin_max ? SPIN_STEP : 0;
-    pthread_setspecific(exit_key, waiter);
+    if (!exit_is_told)
+        libc_at_thread_exit(thread_exit, waiter);
+    exit_is_told = true;
     errno = saved;
     return waiter;
 }
@@ -98,7 +101,7 @@ void waiter_fork_child(void)
     own.client = NULL;
     entry_close_protected(&own.doorbell); /* the parent's */
     /* Before the child can shut itself off from the calls that this takes. */
-    pthread_once(&exit_once, make_key);
+    count_cpus();
 }
 
 /* ---- watches ---- */

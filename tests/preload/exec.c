@@ -412,8 +412,10 @@ int main(int argc, char **argv)
     say_begin(argc, argv);
     self = argv[0];
     address = argv[1];
-    for (int how = 0; how < HOWS; how++)
-        stream((enum how)how);
+    for (int how = 0; how < HOWS; how++) {
+        if (say_shell() || (how != SYSTEM && how != POPEN))
+            stream((enum how)how);
+    }
     others();
     spawn_dup2();
     passed_to_itself();

@@ -25,7 +25,8 @@ static void lines(void)
     SAY(in && out);
     SAY(fileno(in) == server);
     SAY(write(client, "first\nsecond\nthird", 18));
-    say_bytes("fgets", fgets(buf, sizeof(buf), in), (long)strlen(buf));
+    SAY(fgets(buf, sizeof(buf), in) == buf);
+    say_bytes("fgets", buf, (long)strlen(buf));
     ssize_t n = getline(&line, &size, in);
     say_bytes("getline", line, n);
     SAY(fgetc(in));
@@ -120,7 +121,9 @@ static void dprintfs(void)
 static void what_is_it(void)
 {
     struct stat st;
+#ifdef __GLIBC__
     struct statx stx;
+#endif
     int server, client = say_pair(&server);
     int fresh = socket(AF_INET, SOCK_STREAM, 0);
     const int fds[] = {client, server, fresh};
@@ -131,8 +134,10 @@ static void what_is_it(void)
         SAY(S_ISSOCK(st.st_mode));
         SAY(fstatat(fds[i], "", &st, AT_EMPTY_PATH));
         SAY(S_ISSOCK(st.st_mode));
+#ifdef __GLIBC__
         SAY(statx(fds[i], "", AT_EMPTY_PATH, STATX_TYPE, &stx));
         SAY(S_ISSOCK(stx.stx_mode));
+#endif
         SAY(lseek(fds[i], 0, SEEK_CUR));
         close(fds[i]);
     }

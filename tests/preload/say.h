@@ -32,6 +32,25 @@
 #include <time.h>
 #include <unistd.h>
 
+/* What other C libraries lack. The transcripts of one library are compared only with each other. */
+#ifndef __GLIBC__
+#include <sys/syscall.h>
+#define strerrorname_np strerror
+static inline int close_range(unsigned first, unsigned last, int flags)
+{
+    return (int)syscall(SYS_close_range, first, last, flags);
+}
+static inline void closefrom(int first)
+{
+    close_range((unsigned)first, UINT32_MAX, 0);
+}
+static inline int execveat(int dir, const char *path, char *const argv[], char *const envp[],
+                           int flags)
+{
+    return (int)syscall(SYS_execveat, dir, path, argv, envp, flags);
+}
+#endif
+
 extern struct sockaddr_in say_address; /* port 0 */
 
 /* Sets the address from argv and bounds the run to a minute. */
@@ -56,6 +75,11 @@ void say_nonblock(int fd, int on);
 void say_sleep_ms(int ms);
 /* Milliseconds of CLOCK_MONOTONIC. */
 long say_now_ms(void);
+/* False where the shell is another libc's program, which can't be started with this one's shim. */
+static inline int say_shell(void)
+{
+    return getenv("SAY_NO_SHELL") == NULL;
+}
 /* Lets what is under way arrive. */
 void say_settle(void);
 /* Writes until nothing more fits for good; the bytes written. The fd is non-blocking. */
