@@ -3,6 +3,7 @@
  * dmmctl: shows what a pod's sidecar does. One table of verbs; each GETs one path of the API and
  * prints it as a table, or as it came with --json.
  */
+#include "ctl/doctor.h"
 #include "ctl/fetch.h"
 #include "ctl/table.h"
 
@@ -68,6 +69,8 @@ static void usage(FILE *out)
     fprintf(out, "usage: dmmctl [--pod-dir DIR] [--json] VERB\n\n");
     for (size_t i = 0; i < N_VERBS; i++)
         fprintf(out, "  %-10s %s\n", verbs[i].name, verbs[i].help);
+    fprintf(out, "  %-10s %s\n", "doctor CMD",
+            "can the shim see the program CMD, and if not, why (exit status 1: no)");
     fprintf(out,
             "\n  --pod-dir DIR  the pod directory (default: $DMM_POD_DIR, else %s/pod)\n"
             "  --json         print the sidecar's answer as it is\n"
@@ -171,12 +174,14 @@ int main(int argc, char **argv)
             return 2;
         }
     }
+    if (!pod_dir)
+        pod_dir = DMM_PODDIR_ROOT "/pod";
+    if (optind + 2 == argc && strcmp(argv[optind], "doctor") == 0)
+        return ctl_doctor(pod_dir, argv[optind + 1], json);
     const struct verb *verb = optind + 1 == argc ? find_verb(argv[optind]) : NULL;
     if (!verb) {
         usage(stderr);
         return 2;
     }
-    if (!pod_dir)
-        pod_dir = DMM_PODDIR_ROOT "/pod";
     return strcmp(verb->name, "drain") == 0 ? drain(pod_dir) : show(verb, pod_dir, json);
 }

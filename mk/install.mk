@@ -8,3 +8,5 @@ install: programs
 	install -D -m 755 $(BUILD)/dmm-stackd $(DESTDIR)$(PREFIX)/sbin/dmm-stackd
 	install -D -m 755 $(BUILD)/dmmctl $(DESTDIR)$(PREFIX)/bin/dmmctl
 	install -D -m 644 $(BUILD)/libdmm.so $(DESTDIR)$(PREFIX)/lib/libdmm.so
+	test ! -e $(BUILD)/libdmm-musl.so || \
+	install -D -m 644 $(BUILD)/libdmm-musl.so $(DESTDIR)$(PREFIX)/lib/libdmm-musl.so

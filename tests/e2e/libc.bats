@@ -124,3 +124,81 @@ GO
     run env "LD_PRELOAD=$BUILD/libdmm.so" timeout 5 "$POD/go/prog"
     [ "$output" = "from go" ]
 }
+
+# ---- dmmctl doctor ----
+
+doctor() { # [VARIABLE=VALUE...] -- PROGRAM
+    local -a set=()
+    while [ "$1" != -- ]; do set+=("$1"); shift; done
+    shift
+    run env "${set[@]}" "$BUILD/dmmctl" --pod-dir "$POD" doctor "$@"
+    echo "$output"
+}
+
+@test "doctor: a program that the shim sees, and a script" {
+    plain
+    doctor "LD_PRELOAD=$BUILD/libdmm.so" -- curl
+    [ "$status" -eq 0 ]
+    [[ "$output" = *"dynamically linked, with glibc"*"would load $BUILD/libdmm.so"*"it answers at"*"default is loop"*"The shim sees curl"* ]]
+    printf '#!/usr/bin/env -S sed -n\n' >"$POD/script"
+    chmod 755 "$POD/script"
+    doctor "LD_PRELOAD=$BUILD/libdmm.so" -- "$POD/script"
+    [ "$status" -eq 0 ]
+    [[ "$output" = *"is a script; what runs is"*"/sed"*'the process "script"'* ]]
+    run env "LD_PRELOAD=$BUILD/libdmm.so" "$BUILD/dmmctl" --pod-dir "$POD" --json doctor curl
+    [ "$(jq -r '[.seen, .well, (.findings | length)] | @csv' <<<"$output")" = "true,true,4" ]
+}
+
+@test "doctor: programs that it does not, and why" {
+    plain
+    doctor LD_PRELOAD= -- curl
+    [ "$status" -eq 1 ]
+    [[ "$output" = *"does not name the shim"*"does not see curl"* ]]
+    doctor LD_PRELOAD=/nonexistent/libdmm.so -- curl
+    [ "$status" -eq 1 ]
+    [[ "$output" = *"/nonexistent/libdmm.so: No such file"* ]]
+    doctor -- no-such-program
+    [ "$status" -eq 1 ]
+    [[ "$output" = *"no-such-program: no such program"* ]]
+    for each in "busybox|statically linked" "go|Go program"; do
+        command -v "${each%|*}" >/dev/null || continue
+        doctor "LD_PRELOAD=$BUILD/libdmm.so" -- "${each%|*}"
+        [ "$status" -eq 1 ]
+        [[ "$output" = *"${each#*|}"*"its sockets are the kernel's"* ]]
+    done
+    if [ -e "$BUILD/libdmm-musl.so" ]; then
+        doctor "LD_PRELOAD=$BUILD/libdmm.so" -- "$BUILD/musl/tests/preload/files"
+        [ "$status" -eq 1 ]
+        [[ "$output" = *"built for glibc, and the program needs one for musl"* ]]
+    fi
+    if [ "$(id -u)" -eq 0 ]; then
+        cp /usr/bin/cat "$POD/owned"
+        chown nobody "$POD/owned"
+        chmod 4755 "$POD/owned"
+        doctor "LD_PRELOAD=$BUILD/libdmm.so" -- "$POD/owned"
+        [ "$status" -eq 1 ]
+        [[ "$output" = *"setuid: the loader"* ]]
+    fi
+}
+
+@test "doctor: a pod without a sidecar, and one whose mapping is the kernel's" {
+    plain
+    run env "LD_PRELOAD=$BUILD/libdmm.so" "$BUILD/dmmctl" --pod-dir /nonexistent doctor curl
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ "$output" = *"no pod directory /nonexistent"* ]]
+    mkdir "$POD/empty"
+    run env "LD_PRELOAD=$BUILD/libdmm.so" "$BUILD/dmmctl" --pod-dir "$POD/empty" doctor curl
+    [ "$status" -eq 1 ]
+    [[ "$output" = *"no sidecar at $POD/empty/stackd.sock"*"The shim sees curl, but"* ]]
+    map() { echo "$1" >"$POD/.m" && mv "$POD/.m" "$POD/mapping.json"; }
+    map '{"version":1,"default":"kernel","rules":[{"stack":"loop","process":"other"}]}'
+    for _ in $(seq 50); do
+        doctor "LD_PRELOAD=$BUILD/libdmm.so" -- curl
+        [ "$status" -eq 0 ] || break
+        sleep 0.1
+    done
+    [ "$status" -eq 1 ]
+    [[ "$output" = *"default is kernel; 0 rules on a stack can match the process \"curl\": all its sockets are the kernel's"* ]]
+    map '{"version":1,"default":"loop","rules":[]}'
+}
