@@ -214,11 +214,16 @@ static int set_up(struct client *client, int control, const struct dmm_response 
 
 static void report_refusal(int error, const struct dmm_response *response)
 {
-    const char *hint = client_fallback_to_kernel() ? "; sockets go to the kernel" : "";
+    const char *hint = client_fallback_to_kernel() ? "sockets go to the kernel"
+                                                   : "sockets of stacks fail with ENETDOWN";
     if (response->text[0])
-        report(REPORT_REFUSED, "the sidecar at %s refused: %s%s", self.path, response->text, hint);
+        report(REPORT_REFUSED, "the sidecar at %s refused: %s; %s", self.path, response->text,
+               hint);
+    else if (access(self.pod_dir, F_OK) < 0)
+        report(REPORT_ABSENT, "no pod directory %s: %s: is its volume mounted? %s", self.pod_dir,
+               strerror(errno), hint);
     else
-        report(REPORT_ABSENT, "no sidecar at %s: %s%s", self.path, strerror(-error), hint);
+        report(REPORT_ABSENT, "no sidecar at %s: %s; %s", self.path, strerror(-error), hint);
 }
 
 /* Under self.lock. */

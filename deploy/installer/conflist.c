@@ -25,25 +25,42 @@ static bool is_ours(const json_t *plugin)
     return type && !strcmp(type, "dmm");
 }
 
-int installer_conflist_check(const char *text, size_t len, const char *source, struct dmm_err *err)
+static int check_list(const json_t *list, const char *source, struct dmm_err *err)
 {
-    json_t *json = parse(text, len, source, err);
-    if (!json)
-        return -EINVAL;
-    int rc = 0;
-    const json_t *plugins = json_object_get(json, "plugins");
     bool found = false;
     size_t i;
     const json_t *plugin;
-    json_array_foreach(plugins, i, plugin) found = found || is_ours(plugin);
-    if (!json_is_string(json_object_get(json, "name")))
-        rc = dmm_err_set(err, EINVAL, "%s: name: missing, or not a string", source);
-    else if (!json_is_string(json_object_get(json, "cniVersion")))
-        rc = dmm_err_set(err, EINVAL, "%s: cniVersion: missing, or not a string", source);
-    else if (!found)
-        rc = dmm_err_set(err, EINVAL, "%s: plugins: none has type \"dmm\"", source);
+    json_array_foreach(json_object_get(list, "plugins"), i, plugin)
+    {
+        found = found || is_ours(plugin);
+    }
+    if (!json_is_string(json_object_get(list, "name")))
+        return dmm_err_set(err, EINVAL, "%s: name: missing, or not a string", source);
+    if (!json_is_string(json_object_get(list, "cniVersion")))
+        return dmm_err_set(err, EINVAL, "%s: cniVersion: missing, or not a string", source);
+    return found ? 0 : dmm_err_set(err, EINVAL, "%s: plugins: none has type \"dmm\"", source);
+}
+
+char *installer_conflist_alone(const char *text, size_t len, const char *network,
+                               const char *source, struct dmm_err *err)
+{
+    json_t *json = parse(text, len, source, err);
+    if (!json)
+        return NULL;
+    /* containerd 1.6 wants a version that it knows, others take the newest. */
+    json_t *list =
+        json_object_get(json, "type")
+            ? json_pack("{s:s, s:[s, s], s:s, s:[O]}", "cniVersion", "1.0.0", "cniVersions",
+                        "1.0.0", "1.1.0", "name", network, "plugins", json)
+            : json_incref(json);
+    char *made = NULL;
+    if (!list)
+        dmm_err_set(err, ENOMEM, "out of memory");
+    else if (!check_list(list, source, err) && !(made = json_dumps(list, JSON_INDENT(2))))
+        dmm_err_set(err, ENOMEM, "out of memory");
+    json_decref(list);
     json_decref(json);
-    return rc;
+    return made;
 }
 
 /* A list of the old form is one plugin with the list's own keys in it. */
@@ -83,6 +100,7 @@ char *installer_conflist_chain(const char *primary_text, size_t primary_len,
         for (size_t i = json_array_size(plugins); i-- > 0;)
             if (is_ours(json_array_get(plugins, i)))
                 json_array_remove(plugins, i);
+        json_object_set_new(plugin, "mode", json_string("chained"));
         json_array_insert(plugins, 1, plugin);
         text = json_dumps(list, JSON_INDENT(2));
         if (!text)

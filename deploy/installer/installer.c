@@ -22,9 +22,15 @@ struct text {
     size_t len;
 };
 
+/* A path of ours: links in it are followed, for a ConfigMap's volume consists of them. */
 static int read_path(const char *path, size_t max, struct text *text, struct dmm_err *err)
 {
-    return dmm_file_read(AT_FDCWD, path, max, &text->data, &text->len, err);
+    char *real = realpath(path, NULL);
+    if (!real)
+        return dmm_err_set(err, errno, "read %s: %s", path, strerror(errno));
+    int rc = dmm_file_read(AT_FDCWD, real, max, &text->data, &text->len, err);
+    free(real);
+    return rc;
 }
 
 static int open_dir(const char *path, struct dmm_err *err)
@@ -60,7 +66,7 @@ static int find_primary(int dir, char name[NAME_MAX + 1], struct dmm_err *err)
     return name[0] ? 0 : dmm_err_set(err, ENOENT, "there is no configuration to be chained to yet");
 }
 
-static int chain(int dir, struct text *conf, struct dmm_err *err)
+static char *chain(int dir, const struct text *conf, struct dmm_err *err)
 {
     char name[NAME_MAX + 1];
     struct text primary = {0};
@@ -68,26 +74,31 @@ static int chain(int dir, struct text *conf, struct dmm_err *err)
     if (!rc)
         rc = dmm_file_read(dir, name, CONF_MAX, &primary.data, &primary.len, err);
     if (rc)
-        return rc;
+        return NULL;
     char *chained = installer_conflist_chain(primary.data, primary.len, conf->data, conf->len, err);
     free(primary.data);
     if (!chained)
-        return dmm_err_prefix(err, "%s", name);
-    free(conf->data);
-    *conf = (struct text){chained, strlen(chained)};
-    return 0;
+        dmm_err_prefix(err, "%s", name);
+    return chained;
 }
 
 /* What our configuration is to be. */
-static int compose(const struct installer *installer, int dir, struct text *conf,
+static int compose(const struct installer *installer, int dir, struct text *into,
                    struct dmm_err *err)
 {
-    int rc = read_path(installer->conf, CONF_MAX, conf, err);
+    struct text conf = {0};
+    int rc = read_path(installer->conf, CONF_MAX, &conf, err);
     if (rc)
         return rc;
-    return installer->chained
-               ? chain(dir, conf, err)
-               : installer_conflist_check(conf->data, conf->len, installer->conf, err);
+    into->data = installer->chained
+                     ? chain(dir, &conf, err)
+                     : installer_conflist_alone(conf.data, conf.len, installer->network,
+                                                installer->conf, err);
+    free(conf.data);
+    if (!into->data)
+        return -err->code;
+    into->len = strlen(into->data);
+    return 0;
 }
 
 /* ---- files ---- */

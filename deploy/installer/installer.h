@@ -25,7 +25,8 @@ struct installer {
     const char *plugin;   /* the program to install */
     const char *bin_dir;  /* the runtime's folder of plugins */
     const char *conf_dir; /* the runtime's folder of configurations; NULL: only the plugin */
-    const char *conf;     /* file: a conflist, or, with `chained`, one plugin's object */
+    const char *conf;     /* file: our plugin's object; or, without `chained`, a whole list */
+    const char *network;  /* the list's name where `conf` is an object and not `chained` */
     bool chained;         /* behind the plugins of the first configuration that is not ours */
 };
 
@@ -39,10 +40,13 @@ int installer_remove(const struct installer *installer, struct dmm_err *err);
 
 /* ---- conflist.c: pure ---- */
 
-/* Checks a stand-alone configuration. `source` names it in errors. */
-int installer_conflist_check(const char *text, size_t len, const char *source, struct dmm_err *err);
-/* The primary's list with our plugin after the one that makes the pod's interface, i.e. after its
- * first plugin; malloc'ed. The primary may be a list or one plugin's configuration. */
+/* A stand-alone configuration: a list as it is, or one of our plugin alone. malloc'ed. `source`
+ * names the text in errors. */
+char *installer_conflist_alone(const char *text, size_t len, const char *network,
+                               const char *source, struct dmm_err *err);
+/* The primary's list with our plugin, in its mode "chained", after the one that makes the pod's
+ * interface, i.e. after its first plugin; malloc'ed. The primary may be a list or one plugin's
+ * configuration. */
 char *installer_conflist_chain(const char *primary, size_t primary_len, const char *plugin,
                                size_t plugin_len, struct dmm_err *err);
 

@@ -38,6 +38,7 @@ static void help(void)
          "                     plugin, put behind the first configuration of the node; binary: "
          "only\n"
          "                     the plugin (Multus). Default binary\n"
+         "  --network NAME     with mode alone: the network's name (default dmm)\n"
          "  --conf FILE        the configuration (default /etc/dmm/cni.json)\n"
          "  --plugin FILE      the plugin (default /usr/lib/cni/dmm)\n"
          "  --bin-dir DIR      the runtime's plugins (default /opt/cni/bin)\n"
@@ -53,9 +54,10 @@ static void help(void)
 /* Returns -1 to go on, or the exit status. */
 static int parse(struct settings *settings, int argc, char **argv)
 {
-    enum { MODE = 256, CONF, PLUGIN, BIN, CONF_DIR, STATE, NO_GC, ONCE, CHECK, REMOVE };
+    enum { MODE = 256, NETWORK, CONF, PLUGIN, BIN, CONF_DIR, STATE, NO_GC, ONCE, CHECK, REMOVE };
     static const struct option options[] = {{"mode", required_argument, NULL, MODE},
                                             {"conf", required_argument, NULL, CONF},
+                                            {"network", required_argument, NULL, NETWORK},
                                             {"plugin", required_argument, NULL, PLUGIN},
                                             {"bin-dir", required_argument, NULL, BIN},
                                             {"conf-dir", required_argument, NULL, CONF_DIR},
@@ -73,6 +75,9 @@ static int parse(struct settings *settings, int argc, char **argv)
         switch (c) {
         case MODE:
             mode = optarg;
+            break;
+        case NETWORK:
+            installer->network = optarg;
             break;
         case CONF:
             installer->conf = optarg;
@@ -216,7 +221,8 @@ int main(int argc, char **argv)
     struct settings settings = {.installer = {.plugin = "/usr/lib/cni/dmm",
                                               .bin_dir = "/opt/cni/bin",
                                               .conf_dir = "/etc/cni/net.d",
-                                              .conf = "/etc/dmm/cni.json"},
+                                              .conf = "/etc/dmm/cni.json",
+                                              .network = "dmm"},
                                 .state_dir = "/var/lib/cni/dmm",
                                 .gc = true};
     struct dmm_err err = {0};

@@ -81,6 +81,48 @@ kubelet() { # NODE VERB...
     in_node "$node" /usr/bin/python3 "$CRI/kubelet.py" "$DIR/$node" "$@"
 }
 
+# Applies a manifest as a cluster with the injector would; OLD=NEW change its text before.
+apply() { # NODE FILE [OLD=NEW...]
+    local node=$1 file=$2 made
+    shift 2
+    made=$(mktemp "$DIR/applied.XXXXXX")
+    /usr/bin/python3 "$CRI/inject.py" "$DMM_BUILD/dmm-injector" \
+        "${INJECTOR_CONFIG:-$TOP/deploy/kustomize/links/veth/injector.json}" "$file" "$@" >"$made" || return 1
+    kubelet "$node" apply "$made"
+}
+
+# A node's CNI configuration: the cluster's own network behind it, ours chained, or ours alone. The stacks'
+# network is 10.88.NUMBER.0/24, the kernel's 10.77.NUMBER.0/24.
+node_conf() { # NODE NUMBER alone|chained [JQ-FILTER]
+    local bin=$DIR/$1/bin conf=$DIR/$1/net.d
+    mkdir -p "$bin" "$conf"
+    cp "$DMM_BUILD/dmm" "$bin/dmm"
+    jq -n --arg n "$2" --arg mode "$3" '
+        {type: "bridge", bridge: "cni0", isGateway: true, ipam: {type: "host-local",
+            subnet: "10.77.\($n).0/24", routes: [{dst: "0.0.0.0/0"}]}} as $primary |
+        {type: "dmm", link: {type: "veth", bridge: "dmm0"}, stacks: [{name: "fast", type: "tcpip"}],
+            capabilities: {"io.kubernetes.cri.pod-annotations": true},
+            ipam: {type: "host-local", subnet: "10.88.\($n).0/24", gateway: "10.88.\($n).1",
+                routes: [{dst: "0.0.0.0/0"}]}} as $ours |
+        {cniVersion: "1.0.0", cniVersions: ["1.0.0", "1.1.0"], name: "cluster",
+            plugins: (if $mode == "alone" then [$ours] else [$primary, $ours + {mode: "chained"}] end)}' |
+        jq "${4:-.}" >"$conf/10-cluster.conflist"
+}
+
+# The stacks' network on the node, with an address for the gateway.
+node_bridge() { # NODE NUMBER
+    in_node "$1" ip link add dmm0 type bridge
+    in_node "$1" ip addr add "10.88.$2.1/24" dev dmm0
+    in_node "$1" ip link set dmm0 up
+}
+
+# All that pods leave on a node: links, leases, records, pod directories, network namespaces.
+node_left() { # NODE
+    in_node "$1" ip -o link show type veth
+    in_node "$1" find /var/lib/cni /run/dmm \( -name '10.*' -o -name '*.json' \) 2>/dev/null || true
+    in_node "$1" find /run/dmm/pods "$DIR/$1/pods" -mindepth 1 -maxdepth 1 2>/dev/null || true
+}
+
 # dmmctl in the pod's sidecar container.
 sidecar_ctl() { # NODE POD ARG...
     local node=$1 pod=$2
@@ -88,11 +130,18 @@ sidecar_ctl() { # NODE POD ARG...
     kubelet "$node" exec "$pod" dmm-stackd dmmctl "$@"
 }
 
-pod_uid() { jq -r '.pod.metadata.uid' "$DIR/$1"/pods/*/pod.json | head -n 1; }
+pod_uid() { # NODE POD
+    jq -r --arg name "$2" 'select(.pod.metadata.name == $name) | .pod.metadata.uid' "$DIR/$1"/pods/*/pod.json
+}
 
 # The address of a pod's port, from its pod directory.
-port_ip() { # NODE UID [IFNAME]
-    in_node "$1" cat "/run/dmm/pods/$2/ports/${3:-net1}.json" | jq -r '.addresses[0]' | cut -d/ -f1
+port_ip() { # NODE POD [IFNAME]
+    in_node "$1" cat "/run/dmm/pods/$(pod_uid "$1" "$2")/ports/${3:-net1}.json" | jq -r '.addresses[0]' | cut -d/ -f1
+}
+
+# How many stack sockets of a pod match a jq condition.
+sockets() { # NODE POD CONDITION
+    sidecar_ctl "$1" "$2" --json sockets | jq "[.sockets[] | select($3)] | length"
 }
 
 # Runs CMD until it succeeds, at most SECONDS.

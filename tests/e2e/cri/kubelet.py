@@ -62,7 +62,7 @@ class Pod:
                   "io.kubernetes.pod.uid": metadata["uid"], **metadata.get("labels", {})}
         return {"metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"],
                              "attempt": attempt},
-                "hostname": metadata["name"][:63], "log_directory": self.folder, "labels": labels,
+                "hostname": "" if spec.get("hostNetwork") else metadata["name"][:63], "log_directory": self.folder, "labels": labels,
                 "annotations": metadata.get("annotations", {}),
                 "dns_config": {"servers": spec.get("dnsConfig", {}).get("nameservers", [])},
                 "linux": {"cgroup_parent": f"/dmm-test/{metadata['uid']}",
@@ -326,7 +326,8 @@ class Node:
                     hook = container.get("lifecycle", {}).get("preStop", {}).get("exec")
                     if hook:
                         self.execute(have[container["name"]].id, hook["command"])
-                    self.call("StopContainer", container_id=have[container["name"]].id, timeout=10)
+                    self.call("StopContainer", container_id=have[container["name"]].id,
+                              timeout=spec.get("terminationGracePeriodSeconds", 1))
             self.call("StopPodSandbox", pod_sandbox_id=sandbox.id)
             self.call("RemovePodSandbox", pod_sandbox_id=sandbox.id)
         for volume in os.listdir(f"{pod.folder}/volumes"):
@@ -367,7 +368,10 @@ class Node:
     def kill(self, name, container):
         identifier = self.find(name, container)
         info = self.call("ContainerStatus", container_id=identifier, verbose=True).info["info"]
-        os.kill(json.loads(info)["pid"], 9)
+        pid = json.loads(info)["pid"]
+        if pid <= 0:
+            raise Refused(f"container {container} of pod {name} does not run")
+        os.kill(pid, 9)
         while self.status(identifier).state == RUNNING:
             time.sleep(0.02)
 

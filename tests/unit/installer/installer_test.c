@@ -62,8 +62,12 @@ static int tear_down(void **state)
 
 static struct installer installer(bool chained)
 {
-    return (struct installer){
-        .plugin = plugin, .bin_dir = bin, .conf_dir = confs, .conf = conf, .chained = chained};
+    return (struct installer){.plugin = plugin,
+                              .bin_dir = bin,
+                              .conf_dir = confs,
+                              .conf = conf,
+                              .network = "net",
+                              .chained = chained};
 }
 
 static void puts_plugin_and_conf_and_repairs(void **state)
@@ -126,8 +130,32 @@ static void bad_conf_keeps_the_old_one(void **state)
         assert_non_null(strstr(err.text, bad[i][1]));
     }
     char *text = read_file("net.d/0-dmm.conflist");
-    assert_string_equal(text, ALONE);
+    json_t *list = json_loads(text, 0, NULL);
+    json_t *want = json_loads(ALONE, 0, NULL);
+    assert_true(json_equal(list, want));
+    json_decref(list);
+    json_decref(want);
     free(text);
+
+    /* Our plugin's object alone becomes a list. */
+    write_file("cni.json", "{\"type\":\"dmm\",\"link\":{}}");
+    assert_int_equal(installer_apply(&it, &changed, &err), 0);
+    text = read_file("net.d/0-dmm.conflist");
+    assert_non_null(strstr(text, "\"name\": \"net\""));
+    assert_non_null(strstr(text, "\"plugins\""));
+    free(text);
+}
+
+static void follows_the_links_of_a_configmap(void **state)
+{
+    UNUSED(state);
+    struct dmm_err err = {0};
+    struct installer it = installer(false);
+    unsigned changed;
+    write_file("data", ALONE);
+    assert_int_equal(symlink("data", conf), 0);
+    assert_int_equal(installer_apply(&it, &changed, &err), 0);
+    assert_int_equal(changed, 2);
 }
 
 static void no_plugin_no_conf(void **state)
@@ -212,6 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(puts_plugin_and_conf_and_repairs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bad_conf_keeps_the_old_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(follows_the_links_of_a_configmap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_plugin_no_conf, set_up, tear_down),
         cmocka_unit_test_setup_teardown(chained_follows_the_primary, set_up, tear_down),
         cmocka_unit_test(chains_only_what_makes_sense),

@@ -1,0 +1,203 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# deploy/ and the Kubernetes examples, without a cluster: what kustomize and Helm make of them, whether types and
+# names are right, and that the ways to one pod agree.
+
+bats_require_minimum_version 1.5.0
+TOP=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+BUILD=${DMM_BUILD:-$TOP/build}
+KUSTOMIZE=$TOP/deploy/kustomize
+LINKS="veth tap vhostuser sriov-netdev sriov-vfio afxdp"
+
+setup_file() {
+    command -v kubectl >/dev/null || skip "no kubectl (kubernetes-client)"
+    export HOME=$BATS_FILE_TMPDIR
+    # Debian 12's own kubectl has a kustomize of 2019, which knows no components.
+    kubectl kustomize "$KUSTOMIZE/overlays/veth-chained" >/dev/null 2>&1 ||
+        skip "this kubectl's kustomize knows no components: $(kubectl version --client 2>/dev/null | head -n 1)"
+}
+
+# YAML documents as sorted JSON lines, without what differs by design: the hashes that kustomize puts behind
+# names of ConfigMaps, Helm's checksum of the same, and the spelling of JSON within strings.
+normal() {
+    /usr/bin/python3 -c '
+import json, re, sys, yaml
+def inner(value):
+    try: return json.loads(value)
+    except ValueError: return value
+out = []
+for d in filter(None, yaml.safe_load_all(sys.stdin)):
+    if d["kind"] == "ConfigMap": d["data"] = {k: inner(v) for k, v in d["data"].items()}
+    if d["kind"] == "NetworkAttachmentDefinition": d["spec"]["config"] = inner(d["spec"]["config"])
+    text = json.dumps(d, sort_keys=True)
+    text = re.sub("(\"dmm-(?:cni|injector))-[a-z0-9]{10}\"", "\\1\"", text)
+    text = re.sub("\"annotations\": {\"checksum/config\": \"[0-9a-f]*\"}, ", "", text)
+    out.append(text)
+print("\n".join(sorted(out)))'
+}
+
+json() { /usr/bin/python3 -c 'import json, sys, yaml; print(json.dumps(yaml.safe_load(sys.stdin), sort_keys=True, indent=1))'; }
+
+@test "manifests: every link in every mode: kustomize makes it, and its objects are the ones wanted" {
+    local link mode out
+    for link in $LINKS; do
+        for mode in alone chained multus; do
+            out=$(kubectl kustomize "$KUSTOMIZE/overlays/$link-$mode")
+            grep -q 'kind: DaemonSet' <<<"$out"
+            [ "$(grep -c "^          - --mode=\|^        - --mode=" <<<"$out")" -eq 1 ]
+            [ "$(grep -c 'kind: NetworkAttachmentDefinition' <<<"$out")" -eq "$([ $mode = multus ] && echo 1 || echo 0)" ]
+        done
+    done
+    kubectl kustomize "$KUSTOMIZE/overlays/veth-alone" | grep -e '- --mode=alone'
+    kubectl kustomize "$KUSTOMIZE/overlays/veth-multus" | grep -e '- --mode=binary'
+}
+
+@test "manifests: the plugin takes each cni.json, the injector each injector.json; Multus gets the same" {
+    local link answer unknown=""
+    for link in $LINKS; do
+        "$BUILD/dmm-injector" --stdin --config "$KUSTOMIZE/links/$link/injector.json" <<<'{}' >/dev/null
+        # STATUS checks the whole configuration: what is wrong with it is code 2 or 7.
+        answer=$(jq '{cniVersion: "1.1.0", name: "t"} + .' "$KUSTOMIZE/links/$link/cni.json" |
+            CNI_COMMAND=STATUS CNI_PATH=/usr/lib/cni "$BUILD/dmm" || true)
+        if grep -q '"details": "link.type' <<<"$answer"; then
+            unknown="$unknown $link"
+            continue
+        fi
+        run ! grep -E '"code": [27],' <<<"$answer"
+        [ "$(/usr/bin/python3 -c 'import sys, yaml; print(yaml.safe_load(sys.stdin)["spec"]["config"])' \
+            <"$KUSTOMIZE/links/$link/network/network.yaml" | jq -S 'del(.cniVersion, .name)')" = "$(jq -S . "$KUSTOMIZE/links/$link/cni.json")" ]
+    done
+    [ -z "$unknown" ] || skip "links that this plugin does not have:$unknown"
+}
+
+@test "manifests: without the injector, the kustomize component makes the identical pod" {
+    local link dir=$BATS_TEST_TMPDIR/pod
+    mkdir -p "$dir"
+    cat >"$dir/pod.yaml" <<'YAML'
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web
+  labels: {dmm.fd.io/sidecar: "true"}
+  annotations: {dmm.fd.io/stack: fast, dmm.fd.io/skip-containers: log}
+spec:
+  initContainers:
+  - {name: prepare, image: i}
+  containers:
+  - name: app
+    image: nginx:stable
+    env: [{name: A, value: b}]
+    volumeMounts: [{name: data, mountPath: /data}]
+  - {name: log, image: l}
+  volumes: [{name: data, emptyDir: {}}]
+YAML
+    for link in $LINKS; do
+        printf 'resources: [pod.yaml]\ncomponents: [%s]\n' "$(realpath --relative-to="$dir" "$KUSTOMIZE/sidecar/$link")" >"$dir/kustomization.yaml"
+        kubectl kustomize --load-restrictor LoadRestrictionsNone "$dir" | json >"$dir/by-component"
+        json <"$dir/pod.yaml" | "$BUILD/dmm-injector" --stdin --config "$KUSTOMIZE/links/$link/injector.json" |
+            json >"$dir/by-injector"
+        diff "$dir/by-component" "$dir/by-injector"
+    done
+}
+
+@test "manifests: the Helm chart makes the same objects as kustomize; a wrong value is refused by its schema" {
+    local link mode dir=$BATS_TEST_TMPDIR render
+    if command -v helm >/dev/null; then
+        render() { helm template dmm "$TOP/deploy/helm/dmm" --namespace dmm-system --kube-version 1.30.0 -f "$1"; }
+    else
+        GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE=${GOCACHE:-$dir/cache} \
+            go build -o "$dir/render" "$TOP/tests/e2e/helm/render.go"
+        render() { "$dir/render" "$TOP/deploy/helm/dmm" "$1"; }
+    fi
+    for link in $LINKS; do
+        for mode in alone chained multus; do
+            echo "{\"link\": \"$link\", \"mode\": \"$mode\"}" >"$dir/values.json"
+            render "$dir/values.json" | normal >"$dir/by-helm"
+            kubectl kustomize "$KUSTOMIZE/overlays/$link-$mode" | normal >"$dir/by-kustomize"
+            diff "$dir/by-kustomize" "$dir/by-helm"
+        done
+    done
+    # Values get where they belong.
+    echo '{"cni": {"link": {"bridge": "br9"}}, "injection": {"stacks": ["a", "b"]}, "images": {"repository": "r.example/x", "tag": "2"},
+        "injector": {"replicas": 3, "caBundle": "QUJD"}}' >"$dir/values.json"
+    render "$dir/values.json" >"$dir/out"
+    grep -F '\"bridge\":\"br9\"' "$dir/out"
+    grep -F 'image: r.example/x/dmm-cni:2' "$dir/out"
+    grep -F 'r.example/x/dmm-stackd:2' "$dir/out"
+    grep -F 'caBundle: QUJD' "$dir/out"
+    grep -F 'replicas: 3' "$dir/out"
+    normal <"$dir/out" >/dev/null
+    /usr/bin/python3 - "$TOP/deploy/helm/dmm" <<'PY'
+import json, sys, jsonschema, yaml
+root = sys.argv[1]
+schema = json.load(open(root + "/values.schema.json"))
+jsonschema.Draft7Validator.check_schema(schema)
+values = yaml.safe_load(open(root + "/values.yaml"))
+jsonschema.validate(values, schema)
+for change in ({"link": "wire"}, {"mode": "solo"}, {"lnik": 1}, {"injector": {"replicas": 0}}, {"cni": {"mode": "alone"}},
+               {"injection": {"hugepagesMi": -1}}, {"images": {"repository": "r"}}):
+    try:
+        jsonschema.validate({**values, **change}, schema)
+    except jsonschema.ValidationError:
+        continue
+    raise SystemExit(f"{change} is accepted")
+PY
+}
+
+# Decodes pods and templates as typed objects, as the API server does, and prints fields that were lost on the way.
+# "restartPolicy" of init containers is newer than some clients.
+lost_fields() { # FILE
+    local plain=$1
+    kubectl set env --local -f "$plain" -o json DMM_TEST=1 | /usr/bin/python3 -c '
+import json, sys, yaml
+def walk(have, got, path):
+    if isinstance(have, dict):
+        for key, value in have.items():
+            if key not in got:
+                if not (key == "restartPolicy" and "initContainers" in path) and value not in ({}, [], None):
+                    print(path + "." + key)
+            else: walk(value, got[key], path + "." + key)
+    elif isinstance(have, list):
+        for i, value in enumerate(have): walk(value, got[i], f"{path}[{i}]")
+text = sys.stdin.read(); decoder = json.JSONDecoder(); at = 0; got = []
+while at < len(text.rstrip()):
+    value, at = decoder.raw_decode(text, at)
+    got += value["items"] if value["kind"] == "List" else [value]
+    while at < len(text) and text[at].isspace(): at += 1
+have = [d for d in yaml.safe_load_all(open(sys.argv[1])) if d]
+have = {(d["kind"], d["metadata"]["name"]): d for d in have}
+for d in got: walk(have[d["kind"], d["metadata"]["name"]], d, d["kind"] + "/" + d["metadata"]["name"])
+assert got' "$plain"
+}
+
+@test "manifests: typed decoding finds no unknown field, in deploy/, the examples and what is injected" {
+    local file dir=$BATS_TEST_TMPDIR
+    kubectl kustomize "$KUSTOMIZE/overlays/veth-chained" |
+        /usr/bin/python3 -c '
+import sys, yaml
+docs = [d for d in yaml.safe_load_all(sys.stdin) if d["kind"] in ("DaemonSet", "Deployment")]
+yaml.safe_dump_all(docs, sys.stdout)' >"$dir/workloads.yaml"
+    [ -z "$(lost_fields "$dir/workloads.yaml")" ] || { lost_fields "$dir/workloads.yaml"; false; }
+    for file in "$TOP"/examples/kubernetes/*.yaml; do
+        /usr/bin/python3 "$TOP/tests/e2e/cri/inject.py" "$BUILD/dmm-injector" "$KUSTOMIZE/links/veth/injector.json" "$file" |
+            /usr/bin/python3 -c '
+import sys, yaml
+yaml.safe_dump_all([d for d in yaml.safe_load_all(sys.stdin) if d["kind"] == "Pod"], sys.stdout)' >"$dir/pods.yaml"
+        [ -z "$(lost_fields "$dir/pods.yaml")" ] || { echo "$file"; lost_fields "$dir/pods.yaml"; false; }
+    done
+    # It does find one.
+    sed 's/readOnlyRootFilesystem/readOnlyRootFileSystem/' "$dir/workloads.yaml" >"$dir/wrong.yaml"
+    lost_fields "$dir/wrong.yaml" | grep readOnlyRootFileSystem
+}
+
+@test "deploy/certs: a certificate for the service that the webhook is asked by, and the bundle of its CA" {
+    local dir=$BATS_TEST_TMPDIR/certs
+    "$TOP/deploy/certs" secret "$dir" | json | jq -r '.data["tls.crt"]' | base64 -d >"$BATS_TEST_TMPDIR/crt"
+    "$TOP/deploy/certs" bundle "$dir" | base64 -d >"$BATS_TEST_TMPDIR/ca"
+    openssl verify -CAfile "$BATS_TEST_TMPDIR/ca" -verify_hostname dmm-injector.dmm-system.svc -purpose sslserver "$BATS_TEST_TMPDIR/crt"
+    [ "$(stat -c %a "$dir/ca.key")" = 600 ]
+    # Again: another certificate, the same CA.
+    "$TOP/deploy/certs" secret "$dir" >/dev/null
+    "$TOP/deploy/certs" bundle "$dir" | base64 -d | cmp - "$BATS_TEST_TMPDIR/ca"
+    run ! "$TOP/deploy/certs" bundle "$BATS_TEST_TMPDIR/none"
+}
