@@ -13,7 +13,7 @@
 
 #include "tests/preload/say.h"
 
-#define ORACLE_SECONDS 20
+#define ORACLE_SECONDS 10
 
 struct oracle_case {
     const char *name; /* TOPIC_WHAT: also the name of the file is its topic */
