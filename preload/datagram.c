@@ -37,40 +37,55 @@ static void add_control(struct msghdr *msg, size_t *used, int level, int type, c
     *used += CMSG_SPACE(len) < left ? CMSG_SPACE(len) : left;
 }
 
+/* IPv4's, of an IPv4 datagram; also on an IPv6 socket where it asked for them. */
+static void add_wanted4(const struct dmm_datagram_header *header, uint32_t status,
+                        struct msghdr *msg, size_t *used)
+{
+    if (status & STATUS_PKTINFO4) {
+        struct in_pktinfo info = {.ipi_ifindex = (int)header->ifindex};
+        memcpy(&info.ipi_addr, header->local.ip, sizeof(info.ipi_addr));
+        info.ipi_spec_dst = info.ipi_addr;
+        add_control(msg, used, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+    }
+    if (status & STATUS_RECVTTL4) {
+        int ttl = header->ttl;
+        add_control(msg, used, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
+    }
+    if (status & STATUS_RECVTOS4) /* the kernel gives one byte */
+        add_control(msg, used, IPPROTO_IP, IP_TOS, &header->tos, 1);
+}
+
+static void add_wanted6(const struct dmm_datagram_header *header, uint32_t status,
+                        struct msghdr *msg, size_t *used)
+{
+    if (status & STATUS_PKTINFO6) {
+        struct dmm_addr local = header->local;
+        if (local.family == AF_INET)
+            dmm_addr_map(&local);
+        struct in6_pktinfo info = {.ipi6_ifindex = header->ifindex};
+        memcpy(&info.ipi6_addr, local.ip, sizeof(info.ipi6_addr));
+        add_control(msg, used, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+    }
+    if (header->local.family == AF_INET)
+        return; /* what follows is of IPv6's header */
+    if (status & STATUS_RECVTTL6) {
+        int hops = header->ttl;
+        add_control(msg, used, IPPROTO_IPV6, IPV6_HOPLIMIT, &hops, sizeof(hops));
+    }
+    if (status & STATUS_RECVTOS6) {
+        int class = header->tos;
+        add_control(msg, used, IPPROTO_IPV6, IPV6_TCLASS, &class, sizeof(class));
+    }
+}
+
 static void add_wanted(const struct entry *entry, const struct dmm_datagram_header *header,
                        uint32_t status, struct msghdr *msg)
 {
     size_t used = 0;
-    int number;
-    bool v6 = entry->family == AF_INET6;
-    if (status & STATUS_PKTINFO) {
-        struct dmm_addr local = header->local;
-        if (v6) {
-            if (local.family == AF_INET)
-                dmm_addr_map(&local);
-            struct in6_pktinfo info = {.ipi6_ifindex = header->ifindex};
-            memcpy(&info.ipi6_addr, local.ip, sizeof(info.ipi6_addr));
-            add_control(msg, &used, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
-        } else {
-            struct in_pktinfo info = {.ipi_ifindex = (int)header->ifindex};
-            memcpy(&info.ipi_addr, local.ip, sizeof(info.ipi_addr));
-            info.ipi_spec_dst = info.ipi_addr;
-            add_control(msg, &used, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
-        }
-    }
-    if (status & STATUS_RECVTTL) {
-        number = header->ttl;
-        add_control(msg, &used, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_HOPLIMIT : IP_TTL,
-                    &number, sizeof(number));
-    }
-    if (status & STATUS_RECVTOS) {
-        /* The kernel gives IP_TOS as one byte, IPV6_TCLASS as an int. */
-        number = header->tos;
-        if (v6)
-            add_control(msg, &used, IPPROTO_IPV6, IPV6_TCLASS, &number, sizeof(number));
-        else
-            add_control(msg, &used, IPPROTO_IP, IP_TOS, &header->tos, 1);
-    }
+    if (entry->family == AF_INET6)
+        add_wanted6(header, status, msg, &used);
+    if (header->local.family != AF_INET6)
+        add_wanted4(header, status, msg, &used);
     msg->msg_controllen = used;
 }
 

@@ -73,7 +73,7 @@ static bool connect_is_over(void *arg)
 static int await_connection(struct entry *entry)
 {
     struct dmm_socket *sock = entry->part.sock;
-    uint32_t ms = socket_word(sock, WORD_SNDTIMEO_MS);
+    uint64_t deadline = 0;
     if (!connect_is_over(sock)) {
         struct waiter *waiter = waiter_get(entry->client);
         if (!waiter)
@@ -82,7 +82,7 @@ static int await_connection(struct entry *entry)
         int r = waiter_watch(waiter, &entry->part);
         if (r == 0)
             r = waiter_wait(waiter, connect_is_over, sock,
-                            ms ? waiter_now() + (uint64_t)ms * 1000000u : 0, -1);
+                            socket_deadline(sock, WORD_SNDTIMEO_MS, &deadline), -1);
         if (r < 0)
             return r == -EAGAIN ? -EINPROGRESS : r;
     }
@@ -306,9 +306,7 @@ static bool any_connection(void *arg)
 
 static int await_any(int fd, struct entry *entry, uint64_t *deadline)
 {
-    uint32_t ms = socket_word(socket_part(entry, 0)->sock, WORD_RCVTIMEO_MS);
-    if (ms && *deadline == 0)
-        *deadline = waiter_now() + (uint64_t)ms * 1000000u;
+    socket_deadline(socket_part(entry, 0)->sock, WORD_RCVTIMEO_MS, deadline);
     if (entry->suspended)
         return recover_wait(entry->kernel ? fd : -1, *deadline);
     struct waiter *waiter = waiter_get(entry->client);

@@ -40,15 +40,13 @@ int io_wait(struct entry *entry, const struct part *part, uint32_t events,
             enum socket_word timeout_word, uint64_t *deadline)
 {
     struct wait_for wait = {.part = part, .events = events};
-    uint32_t ms = socket_word(part->sock, timeout_word);
-    if (ms && *deadline == 0)
-        *deadline = waiter_now() + (uint64_t)ms * 1000000u;
+    uint64_t until = socket_deadline(part->sock, timeout_word, deadline);
     struct waiter *waiter = waiter_get(entry->client);
     if (!waiter)
         return is_ready(&wait) ? 0 : client_is_dead(entry->client) ? -ECONNRESET : -ENOBUFS;
     waiter_begin(waiter);
     int r = waiter_watch(waiter, part);
-    return r < 0 ? r : waiter_wait(waiter, is_ready, &wait, ms ? *deadline : 0, -1);
+    return r < 0 ? r : waiter_wait(waiter, is_ready, &wait, until, -1);
 }
 
 /* ---- telling the worker ---- */

@@ -81,9 +81,7 @@ static bool any_readable(void *arg)
 
 static int await(int fd, struct entry *entry, uint64_t *deadline)
 {
-    uint32_t ms = socket_word(socket_part(entry, 0)->sock, WORD_RCVTIMEO_MS);
-    if (ms && *deadline == 0)
-        *deadline = waiter_now() + (uint64_t)ms * 1000000u;
+    socket_deadline(socket_part(entry, 0)->sock, WORD_RCVTIMEO_MS, deadline);
     struct waiter *waiter = waiter_get(entry->client);
     if (!waiter)
         return client_is_dead(entry->client) ? -ECONNRESET : -ENOBUFS;

@@ -50,6 +50,16 @@ int socket_take_error(struct dmm_socket *sock)
     return (int)atomic_exchange_explicit(&sock->so_error, 0, memory_order_acq_rel);
 }
 
+uint64_t socket_deadline(struct dmm_socket *sock, enum socket_word word, uint64_t *deadline)
+{
+    uint32_t ms = socket_word(sock, word);
+    if (ms == 0)
+        return 0;
+    if (*deadline == 0)
+        *deadline = ms == SOCKET_AT_ONCE ? 1 : waiter_now() + (uint64_t)ms * 1000000u;
+    return *deadline;
+}
+
 /* ---- parts ---- */
 
 uint32_t socket_parts(struct entry *entry)

@@ -14,7 +14,7 @@
 /* dmm_socket.app_private: shared by all processes that hold the socket. relaxed, all. */
 enum socket_word {
     WORD_STATUS,      /* STATUS_* */
-    WORD_RCVTIMEO_MS, /* 0: none */
+    WORD_RCVTIMEO_MS, /* 0: none; SOCKET_AT_ONCE: no time at all */
     WORD_SNDTIMEO_MS,
     WORD_RCVLOWAT, /* 0: 1 */
     WORD_LINGER_S,
@@ -24,11 +24,21 @@ enum socket_word {
 enum {
     STATUS_NONBLOCK = 1 << 0,
     STATUS_LINGER = 1 << 1,
-    STATUS_PKTINFO = 1 << 2,   /* IP_PKTINFO, IPV6_RECVPKTINFO */
-    STATUS_RECVTTL = 1 << 3,   /* IP_RECVTTL, IPV6_RECVHOPLIMIT */
-    STATUS_RECVTOS = 1 << 4,   /* IP_RECVTOS, IPV6_RECVTCLASS */
+    STATUS_PKTINFO4 = 1 << 2,  /* IP_PKTINFO */
+    STATUS_RECVTTL4 = 1 << 3,  /* IP_RECVTTL */
+    STATUS_RECVTOS4 = 1 << 4,  /* IP_RECVTOS */
     STATUS_CONNECTED = 1 << 5, /* connect() has told of its success */
+    STATUS_PKTINFO6 = 1 << 6,  /* IPV6_RECVPKTINFO */
+    STATUS_RECVTTL6 = 1 << 7,  /* IPV6_RECVHOPLIMIT */
+    STATUS_RECVTOS6 = 1 << 8,  /* IPV6_RECVTCLASS */
+    /* Options that Linux, too, only keeps. */
+    STATUS_KEPT_KEEPALIVE = 1 << 9,
+    STATUS_KEPT_BROADCAST = 1 << 10,
+    STATUS_KEPT_ERR_QUEUE = 1 << 11,
+    STATUS_KEPT_DEBUG = 1 << 12,
 };
+
+#define SOCKET_AT_ONCE UINT32_MAX
 
 static inline uint32_t socket_word(struct dmm_socket *sock, enum socket_word word)
 {
@@ -55,6 +65,10 @@ static inline uint32_t socket_owner(const struct entry *entry)
 {
     return entry->client->process + 1;
 }
+
+/* When a call that began now must end, by the option in `word`: ns of CLOCK_MONOTONIC, 0: never.
+ * Kept in *deadline from the first call on. */
+uint64_t socket_deadline(struct dmm_socket *sock, enum socket_word word, uint64_t *deadline);
 
 /* OPEN, and with a `peer` CONNECT too. The part is the caller's to close. */
 int socket_open_part(struct client *client, uint32_t instance, uint16_t family,

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define MS_PER_S    1000u
+#define DEFAULT_TTL 64  /* Linux's; lwIP's own is 255 */
 #define DEFAULT_MSS 536 /* RFC 9293, 3.7.1: until the peer has said more */
 
 void lw_options_init(struct lw_sock *s)
@@ -32,7 +33,7 @@ static void apply_tcp(struct tcp_pcb *pcb, const struct lw_options *o)
         tcp_nagle_disable(pcb);
     else
         tcp_nagle_enable(pcb);
-    pcb->ttl = o->ttl ? o->ttl : TCP_TTL;
+    pcb->ttl = o->ttl ? o->ttl : DEFAULT_TTL;
     pcb->tos = o->tos;
     pcb->keep_idle = o->keep_idle_ms;
     pcb->keep_intvl = o->keep_intvl_ms;
@@ -43,7 +44,7 @@ static void apply_udp(struct udp_pcb *pcb, const struct lw_options *o)
 {
     pcb->so_options =
         (u8_t)((o->reuseaddr ? SOF_REUSEADDR : 0) | (o->broadcast ? SOF_BROADCAST : 0));
-    pcb->ttl = o->ttl ? o->ttl : UDP_TTL;
+    pcb->ttl = o->ttl ? o->ttl : DEFAULT_TTL;
     pcb->tos = o->tos;
     pcb->mcast_ttl = o->mcast_ttl;
     if (o->mcast_loop)
@@ -139,7 +140,7 @@ static int load(const struct lw_sock *s, const struct option *option)
         return (int)(*(const uint32_t *)field / option->scale);
     int number = *(const uint8_t *)field;
     bool is_ttl = option->offset == offsetof(struct lw_options, ttl);
-    return is_ttl && !number ? TCP_TTL : number;
+    return is_ttl && !number ? DEFAULT_TTL : number;
 }
 
 /* ---- groups ---- */
