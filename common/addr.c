@@ -96,7 +96,7 @@ int dmm_addr_from_sockaddr(struct dmm_addr *addr, const struct sockaddr *sa, soc
     sa_family_t family;
     if (!sa)
         return -EFAULT;
-    if (len < sizeof(family))
+    if (len < sizeof(family) || len > sizeof(struct sockaddr_storage))
         return -EINVAL;
     memcpy(&family, sa, sizeof(family));
     if (family == AF_INET6)

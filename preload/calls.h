@@ -59,7 +59,7 @@ int __vdprintf_chk(int fd, int flag, const char *format, va_list ap)
 #define DMM_CALLS_OF_LIBC(X) \
     X(__read_chk) X(__recv_chk) X(__recvfrom_chk) X(__poll_chk) X(__ppoll_chk) \
     X(__dprintf_chk) X(__vdprintf_chk) X(sendfile64) X(fcntl64) \
-    X(closefrom) X(epoll_pwait2)
+    X(closefrom) X(epoll_pwait2) X(preadv2) X(preadv64v2) X(pwritev2) X(pwritev64v2)
 #else
 #define DMM_CALLS_OF_LIBC(X) X(fileno)
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The intercepted calls that move data. */
 #include "preload/calls.h"
+#include "preload/ioctx.h"
 #include "preload/message.h"
 #include "preload/result.h"
 #include "preload/share.h"
@@ -17,6 +18,12 @@ static void check_room(size_t len, size_t room)
         abort();
 }
 #endif
+
+/* readv(2), writev(2): the bytes, or -EINVAL; of none, nothing is asked of the socket. */
+static ssize_t vector_total(const struct iovec *iov, int n)
+{
+    return n < 0 || n > IOV_MAX ? -EINVAL : io_total(iov, (size_t)n);
+}
 
 /* ---- receive ---- */
 
@@ -64,9 +71,42 @@ ssize_t readv(int fd, const struct iovec *iov, int n)
     if (!entry)
         return REAL(readv)(fd, iov, n);
     struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
-    ssize_t r = n < 0 || n > IOV_MAX ? -EINVAL : message_receive(fd, entry, &msg, 0);
+    ssize_t r = vector_total(iov, n);
+    if (r > 0)
+        r = message_receive(fd, entry, &msg, 0);
     entry_put(entry);
     return r == MESSAGE_NATIVE ? REAL(readv)(fd, iov, n) : result(r);
+}
+
+/* preadv2(2): offset -1 is readv's; a socket has no other, and of the flags RWF_NOWAIT means what
+ * MSG_DONTWAIT does, the rest nothing to a socket. */
+#define RWF_KNOWN (RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND)
+static int vector_flags(off_t offset, int flags)
+{
+    if (offset != -1)
+        return -ESPIPE;
+    if (flags & ~RWF_KNOWN)
+        return -EOPNOTSUPP;
+    return (flags & RWF_NOWAIT) ? MSG_DONTWAIT : 0;
+}
+
+ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+    struct entry *entry = entry_get_socket(fd);
+    if (!entry)
+        return REAL(preadv2)(fd, iov, n, offset, flags);
+    struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
+    int how = vector_flags(offset, flags);
+    ssize_t r = how < 0 ? how : vector_total(iov, n);
+    if (r > 0)
+        r = message_receive(fd, entry, &msg, how);
+    entry_put(entry);
+    return r == MESSAGE_NATIVE ? REAL(preadv2)(fd, iov, n, offset, flags) : result(r);
+}
+
+ssize_t preadv64v2(int fd, const struct iovec *iov, int n, off64_t offset, int flags)
+{
+    return preadv2(fd, iov, n, offset, flags);
 }
 
 ssize_t recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from,
@@ -133,6 +173,8 @@ int recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, libc_message_flags flags,
     }
     entry_put(entry);
     uint64_t deadline = 0;
+    if (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec > 999999999))
+        return (int)result(-EINVAL);
     if (timeout)
         deadline =
             waiter_now() + (uint64_t)timeout->tv_sec * 1000000000u + (uint64_t)timeout->tv_nsec;
@@ -179,9 +221,30 @@ ssize_t writev(int fd, const struct iovec *iov, int n)
     if (!entry)
         return REAL(writev)(fd, iov, n);
     const struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
-    ssize_t r = n < 0 || n > IOV_MAX ? -EINVAL : message_send(fd, entry, &msg, 0);
+    ssize_t r = vector_total(iov, n);
+    if (r > 0)
+        r = message_send(fd, entry, &msg, 0);
     entry_put(entry);
     return r == MESSAGE_NATIVE ? REAL(writev)(fd, iov, n) : result(r);
+}
+
+ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+    struct entry *entry = entry_get_socket(fd);
+    if (!entry)
+        return REAL(pwritev2)(fd, iov, n, offset, flags);
+    const struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
+    int how = vector_flags(offset, flags);
+    ssize_t r = how < 0 ? how : vector_total(iov, n);
+    if (r > 0)
+        r = message_send(fd, entry, &msg, how);
+    entry_put(entry);
+    return r == MESSAGE_NATIVE ? REAL(pwritev2)(fd, iov, n, offset, flags) : result(r);
+}
+
+ssize_t pwritev64v2(int fd, const struct iovec *iov, int n, off64_t offset, int flags)
+{
+    return pwritev2(fd, iov, n, offset, flags);
 }
 
 ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to,
@@ -193,7 +256,9 @@ ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sock
     struct iovec iov = {.iov_base = (void *)buf, .iov_len = len > SSIZE_MAX ? SSIZE_MAX : len};
     const struct msghdr msg = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_name = (void *)to, .msg_namelen = tolen};
-    ssize_t r = message_send(fd, entry, &msg, flags);
+    ssize_t r = to && tolen > sizeof(struct sockaddr_storage)
+                    ? -EINVAL
+                    : message_send(fd, entry, &msg, flags);
     entry_put(entry);
     return r == MESSAGE_NATIVE ? REAL(sendto)(fd, buf, len, flags, to, tolen) : result(r);
 }

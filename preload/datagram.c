@@ -89,10 +89,31 @@ static void add_wanted(const struct entry *entry, const struct dmm_datagram_head
     msg->msg_controllen = used;
 }
 
+/* IP_TTL and IP_TOS, and what IPv6 calls them: -1 there means the socket's own. */
+static int take_header_control(const struct cmsghdr *c, size_t len,
+                               struct dmm_datagram_header *header)
+{
+    bool v6 = c->cmsg_level == IPPROTO_IPV6;
+    bool ttl = c->cmsg_type == (v6 ? IPV6_HOPLIMIT : IP_TTL);
+    bool tos = c->cmsg_type == (v6 ? IPV6_TCLASS : IP_TOS);
+    int number = 0;
+    if ((!v6 && c->cmsg_level != IPPROTO_IP) || (!ttl && !tos))
+        return -EINVAL;
+    if (len == sizeof(number))
+        memcpy(&number, CMSG_DATA(c), sizeof(number));
+    else if (len == 1 && tos && !v6)
+        number = *CMSG_DATA(c);
+    else
+        return -EINVAL;
+    if (number > 255 || number < (v6 ? -1 : ttl ? 1 : 0))
+        return -EINVAL;
+    *(ttl ? &header->ttl : &header->tos) = (uint8_t)(number < 0 ? 0 : number);
+    return 0;
+}
+
 static int take_one_control(const struct cmsghdr *c, struct dmm_datagram_header *header)
 {
     size_t len = c->cmsg_len - CMSG_LEN(0);
-    int number = 0;
     if (c->cmsg_level == SOL_SOCKET)
         return c->cmsg_type == SCM_RIGHTS ? 0 : -EINVAL;
     if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
@@ -120,18 +141,7 @@ static int take_one_control(const struct cmsghdr *c, struct dmm_datagram_header 
         dmm_addr_unmap(&header->local);
         return 0;
     }
-    if (len < sizeof(number))
-        return -EINVAL;
-    memcpy(&number, CMSG_DATA(c), sizeof(number));
-    if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TTL) ||
-        (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_HOPLIMIT))
-        header->ttl = (uint8_t)number;
-    else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) ||
-             (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS))
-        header->tos = (uint8_t)number;
-    else
-        return -EINVAL;
-    return 0;
+    return take_header_control(c, len, header);
 }
 
 static int take_control(const struct msghdr *msg, struct dmm_datagram_header *header)
@@ -192,7 +202,7 @@ static ssize_t deliver(const struct entry *entry, const struct part *part,
                        const struct dmm_datagram_header *header, size_t room, int flags,
                        struct msghdr *msg)
 {
-    msg->msg_flags = header->len > room ? MSG_TRUNC : 0;
+    msg->msg_flags = (flags & MSG_CMSG_CLOEXEC) | (header->len > room ? MSG_TRUNC : 0);
     if (msg->msg_name)
         socket_tell_address(entry, header->peer, msg->msg_name, &msg->msg_namelen);
     else
@@ -214,8 +224,6 @@ ssize_t datagram_receive(struct entry *entry, const struct part *part, struct ms
         return total;
     if (flags & MSG_ERRQUEUE)
         return -EAGAIN;
-    if (flags & MSG_OOB)
-        return -EOPNOTSUPP;
     for (;;) {
         uint32_t state = socket_state(part->sock);
         int error = socket_take_error(part->sock);
@@ -280,6 +288,9 @@ static int may_send(struct dmm_socket *sock, const struct dmm_addr *to)
     if ((state & DMM_SS_DEAD) ||
         (atomic_load_explicit(&sock->app_flags, memory_order_acquire) & DMM_AF_SHUT_WR))
         return -EPIPE;
+    if (to && to->family == AF_INET && memcmp(to->ip, "\377\377\377\377", 4) == 0 &&
+        !(socket_word(sock, WORD_STATUS) & STATUS_BROADCAST))
+        return -EACCES;
     return !to && sock->peer.family == 0 ? -EDESTADDRREQ : 0;
 }
 

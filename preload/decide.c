@@ -428,6 +428,7 @@ static int bind_shared(int fd, struct entry *entry, struct client *client, uint3
     r = n < 0 ? n : n == 0 ? -EAFNOSUPPORT : 0;
     if (r == 0) {
         entry->late->bound = local;
+        entry->late->bound_port = wanted->port != 0;
         r = n == 1 && !with_kernel ? become_stack(fd, entry, client, &parts[0])
                                    : become_multi(fd, entry, client, kernel_fd, parts, (uint32_t)n);
         if (r < 0)

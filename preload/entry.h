@@ -61,7 +61,8 @@ struct late {
     struct record record;                     /* options set before the decision */
     struct part parts[DMM_MAPPING_INSTANCES]; /* MULTI, or part 0 while UNDECIDED */
     _Atomic uint32_t n_parts;                 /* rel/acq */
-    struct dmm_addr bound;                    /* as the app gave it; family 0: not bound */
+    struct dmm_addr bound;                    /* with its port; family 0: not bound */
+    bool bound_port;                          /* the app chose the port */
     int backlog;                              /* of listen(); -1: not listening */
     _Atomic uint32_t turn;                    /* relaxed: where the fair merge begins */
     struct peer_route routes[LATE_ROUTES];    /* under the entry's lock; by hash of the peer */
@@ -79,6 +80,7 @@ struct entry {
     struct client *client;   /* that the parts live in; NULL: none */
     struct part part;        /* STACK */
     struct late *late;
+    struct cork *cork;           /* under lock: a datagram under way; see cork.h */
     struct epoll_item *items;    /* under lock: in which epoll sets */
     struct epoll_set *set;       /* ENTRY_EPOLL */
     _Atomic int *where;          /* ENTRY_INTERNAL: what holds its number; relaxed */

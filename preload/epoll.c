@@ -376,6 +376,17 @@ void epoll_changed(int fd, struct entry *entry)
     }
 }
 
+void epoll_part_replaced(struct entry *entry)
+{
+    for (struct epoll_item *item = entry->items; item; item = item->next_of_entry) {
+        struct epoll_set *set = item->set;
+        lock_take(&set->lock, LOCK_PRIVATE);
+        item->n_watches = 0; /* the close has ended them */
+        item_changed(set, item);
+        lock_drop(&set->lock);
+    }
+}
+
 void epoll_leave_kernel(struct entry *entry)
 {
     for (struct epoll_item *item = entry->items; item; item = item->next_of_entry) {

@@ -80,6 +80,8 @@ int epoll_await(int epfd, struct epoll_event *events, int max, uint64_t deadline
 
 /* The entry's phase changed: items watch its parts, or move into the epfd. Under entry->lock. */
 void epoll_changed(int fd, struct entry *entry);
+/* The entry's one part has been replaced, and the old one closed. Under entry->lock. */
+void epoll_part_replaced(struct entry *entry);
 /* Before an undecided kernel socket is replaced: takes it out of the epfds. Under entry->lock. */
 void epoll_leave_kernel(struct entry *entry);
 /* The entry's end: its items go. */

@@ -4,12 +4,15 @@
 #include "preload/calls.h"
 #include "preload/command.h"
 #include "preload/decide.h"
+#include "preload/epoll.h"
+#include "preload/options.h"
 #include "preload/recover.h"
 #include "preload/socket.h"
 #include "preload/waiter.h"
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <string.h>
 
 static enum entry_phase phase_of(struct entry *entry)
 {
@@ -18,10 +21,25 @@ static enum entry_phase phase_of(struct entry *entry)
 
 /* ---- bind, listen ---- */
 
+/* ip(7): to bind, AF_UNSPEC is AF_INET if the address is INADDR_ANY. */
+static int bind_address(const struct entry *entry, const struct sockaddr *sa, socklen_t len,
+                        struct dmm_addr *addr)
+{
+    struct sockaddr_in in;
+    int r = dmm_addr_from_sockaddr(addr, sa, len);
+    if (r != -EAFNOSUPPORT || entry->family != AF_INET)
+        return r;
+    memcpy(&in, sa, sizeof(in));
+    if (in.sin_family != AF_UNSPEC || in.sin_addr.s_addr != htonl(INADDR_ANY))
+        return r;
+    in.sin_family = AF_INET;
+    return dmm_addr_from_sockaddr(addr, (const struct sockaddr *)&in, sizeof(in));
+}
+
 int establish_bind(int fd, struct entry *entry, const struct sockaddr *sa, socklen_t len)
 {
     struct dmm_addr addr;
-    int r = dmm_addr_from_sockaddr(&addr, sa, len);
+    int r = bind_address(entry, sa, len, &addr);
     if (r < 0)
         return r;
     if (addr.family != entry->family)
@@ -64,9 +82,63 @@ int establish_listen(int fd, struct entry *entry, int backlog)
 
 /* ---- connect ---- */
 
+static int bind_again(struct entry *entry, struct part *part)
+{
+    struct dmm_addr addr, bound;
+    if (!entry->late || entry->late->bound.family == 0)
+        return 0;
+    addr = entry->late->bound;
+    if (!entry->late->bound_port)
+        addr.port = 0;
+    if (addr.port == 0 && dmm_addr_is_any(&addr))
+        return 0;
+    dmm_addr_unmap(&addr);
+    return socket_bind_part(entry->client, part, &addr, &bound);
+}
+
+/* The stack's socket is used up, or to be given up: a fresh one takes its place, with the options,
+ * and bound again where the app chose the port (tcp_disconnect() in Linux). `error`: what SO_ERROR
+ * says then. */
+static int start_over(struct entry *entry, int error)
+{
+    struct part part;
+    lock_take(&entry->lock, LOCK_PRIVATE);
+    struct part old = entry->part;
+    int r = client_is_dead(entry->client) ? -ENETDOWN
+                                          : socket_open_part(entry->client, old.instance,
+                                                             old.family, entry, false, NULL, &part);
+    if (r == 0) {
+        for (int word = 0; word <= WORD_RCVBUF; word++)
+            socket_set_word(part.sock, (enum socket_word)word,
+                            socket_word(old.sock, (enum socket_word)word));
+        atomic_fetch_and_explicit(&part.sock->app_private[WORD_STATUS], ~(uint32_t)STATUS_CONNECTED,
+                                  memory_order_relaxed);
+        command_send_value(entry->client, DMM_CMD_CLOSE, old.index, 1);
+        if (entry->late)
+            options_replay(entry->client, entry, &part, &entry->late->record);
+        r = bind_again(entry, &part);
+        atomic_store_explicit(&part.sock->so_error, (uint32_t)error, memory_order_release);
+        entry->part = part;
+        epoll_part_replaced(entry);
+    }
+    lock_drop(&entry->lock);
+    return r;
+}
+
+/* Ends what others wait for on the socket that start_over() is about to replace. */
+static void wake_all(struct entry *entry)
+{
+    struct dmm_socket *sock = entry->part.sock;
+    atomic_fetch_or_explicit(&sock->app_flags, DMM_AF_SHUT_RD | DMM_AF_SHUT_WR,
+                             memory_order_acq_rel);
+    command_send_value(entry->client, DMM_CMD_SHUTDOWN, entry->part.index, SHUT_RDWR);
+}
+
 static bool connect_is_over(void *arg)
 {
-    return socket_state(arg) & (DMM_SS_CONNECTED | DMM_SS_DEAD);
+    struct dmm_socket *sock = arg;
+    return (socket_state(sock) & (DMM_SS_CONNECTED | DMM_SS_DEAD)) ||
+           (atomic_load_explicit(&sock->app_flags, memory_order_acquire) & DMM_AF_SHUT_RD);
 }
 
 /* The connection is on its way: its outcome, in time. */
@@ -87,11 +159,14 @@ static int await_connection(struct entry *entry)
             return r == -EAGAIN ? -EINPROGRESS : r;
     }
     uint32_t state = socket_state(sock);
-    int error = (state & DMM_SS_DEAD) ? socket_take_error(sock) : 0;
-    if (error || !(state & DMM_SS_CONNECTED))
-        return error ? -error : -ECONNABORTED;
-    socket_change_status(entry, STATUS_CONNECTED, 0);
-    return 0;
+    if ((state & (DMM_SS_CONNECTED | DMM_SS_DEAD)) == DMM_SS_CONNECTED) {
+        socket_change_status(entry, STATUS_CONNECTED, 0);
+        return 0;
+    }
+    int error = socket_take_error(sock);
+    if (state & DMM_SS_DEAD)
+        start_over(entry, 0); /* told of: the socket may be connected again */
+    return error ? -error : -ECONNABORTED;
 }
 
 static int send_connect(struct entry *entry, const struct dmm_addr *remote)
@@ -101,31 +176,12 @@ static int send_connect(struct entry *entry, const struct dmm_addr *remote)
     return command_call(entry->client, &command, NULL);
 }
 
-/* connect(2) after a failed one: the stack's socket is used up, a new one takes its place. */
-static int start_over(struct entry *entry)
-{
-    struct part part;
-    lock_take(&entry->lock, LOCK_PRIVATE);
-    struct part old = entry->part;
-    int r = client_is_dead(entry->client) ? -ENETDOWN
-                                          : socket_open_part(entry->client, old.instance,
-                                                             old.family, entry, false, NULL, &part);
-    if (r == 0) {
-        for (int word = 0; word <= WORD_RCVBUF; word++)
-            socket_set_word(part.sock, (enum socket_word)word,
-                            socket_word(old.sock, (enum socket_word)word));
-        entry->part = part;
-        socket_close_part(entry->client, &old);
-    }
-    lock_drop(&entry->lock);
-    return r;
-}
-
 /* `begun`: the decision has sent the connect with it. */
 static int connect_stream(struct entry *entry, const struct dmm_addr *remote, bool begun)
 {
     struct dmm_socket *sock = entry->part.sock;
     bool nonblock = socket_nonblock(entry);
+    int r;
     if (begun)
         return nonblock ? -EINPROGRESS : await_connection(entry);
     uint32_t state = socket_state(sock);
@@ -138,19 +194,22 @@ static int connect_stream(struct entry *entry, const struct dmm_addr *remote, bo
     }
     if (state & DMM_SS_DEAD) {
         int error = socket_take_error(sock);
-        int r = error ? -error : start_over(entry);
-        if (r < 0)
-            return r;
+        r = start_over(entry, 0);
+        if (error || r < 0)
+            return error ? -error : r;
     } else if (state & DMM_SS_CONNECTING) {
-        return nonblock ? -EALREADY : await_connection(entry);
+        r = nonblock ? -EALREADY : await_connection(entry);
+        return r == -EINPROGRESS ? -EALREADY : r;
     }
-    int r = send_connect(entry, remote);
+    socket_take_error(entry->part.sock);
+    r = send_connect(entry, remote);
     if (r < 0)
         return r;
     return nonblock ? -EINPROGRESS : await_connection(entry);
 }
 
-/* connect(2) with AF_UNSPEC: dissolves a datagram socket's association. */
+/* connect(2) with AF_UNSPEC: dissolves a datagram socket's association; a stream is as new, its
+ * connection reset. */
 static int disconnect(int fd, struct entry *entry, const struct sockaddr *sa, socklen_t len)
 {
     const struct dmm_addr none = {.family = 0};
@@ -158,7 +217,15 @@ static int disconnect(int fd, struct entry *entry, const struct sockaddr *sa, so
         return entry->kernel && REAL(connect)(fd, sa, len) < 0 ? -errno : 0;
     if (phase_of(entry) != PHASE_STACK)
         return 0;
-    return entry->type == SOCK_DGRAM ? send_connect(entry, &none) : -EOPNOTSUPP;
+    if (entry->type == SOCK_DGRAM)
+        return send_connect(entry, &none);
+    uint32_t state = socket_state(entry->part.sock);
+    bool connects = state & (DMM_SS_CONNECTING | DMM_SS_CONNECTED);
+    if (!state)
+        return 0;
+    if ((state & DMM_SS_LISTENING) || !(state & DMM_SS_CONNECTED))
+        wake_all(entry);
+    return start_over(entry, connects && !(state & DMM_SS_DEAD) ? ECONNRESET : 0);
 }
 
 int establish_connect(int fd, struct entry *entry, const struct sockaddr *sa, socklen_t len)
@@ -265,7 +332,7 @@ static int accept_part(struct entry *entry, const struct part *part, struct sock
         REAL(close)(fd);
         return r;
     }
-    if (sa)
+    if (sa && len && (int)*len >= 0)
         socket_tell_address(entry, dmm_region_socket(client->region, index)->peer, sa, len);
     return fd;
 }
@@ -297,7 +364,8 @@ static bool any_connection(void *arg)
         return true;
     for (uint32_t i = 0; i < socket_parts(entry); i++) {
         const struct part *part = socket_part(entry, i);
-        if (has_connection(part) || (socket_state(part->sock) & DMM_SS_DEAD) ||
+        if (has_connection(part) ||
+            (socket_state(part->sock) & (DMM_SS_DEAD | DMM_SS_LISTENING)) != DMM_SS_LISTENING ||
             (atomic_load_explicit(&part->sock->app_flags, memory_order_acquire) & DMM_AF_SHUT_RD))
             return true;
     }
@@ -332,6 +400,10 @@ int establish_accept(int fd, struct entry *entry, struct sockaddr *sa, socklen_t
         return -EOPNOTSUPP;
     for (;;) {
         int r = accept_any(fd, entry, sa, len, flags);
+        if (r >= 0 && sa && (!len || (int)*len < 0)) {
+            close(r); /* Linux, too, finds out when the connection has been taken */
+            return len ? -EINVAL : -EFAULT;
+        }
         if (r != -EAGAIN || socket_nonblock(entry))
             return r;
         r = await_any(fd, entry, &deadline);
@@ -342,21 +414,37 @@ int establish_accept(int fd, struct entry *entry, struct sockaddr *sa, socklen_t
 
 /* ---- shutdown, names ---- */
 
-static int shutdown_part(struct entry *entry, const struct part *part, int how)
+/* Linux's inet_shutdown(): what does not talk (any more) is ENOTCONN, marked all the same; what
+ * listens or connects is as new. */
+static int shutdown_stream(struct entry *entry, const struct part *part, int how)
 {
     struct dmm_socket *sock = part->sock;
     uint32_t state = socket_state(sock);
-    bool alive = !(state & DMM_SS_DEAD) &&
-                 (entry->type == SOCK_STREAM
-                      ? state & (DMM_SS_CONNECTED | DMM_SS_CONNECTING | DMM_SS_LISTENING)
-                      : sock->peer.family != 0);
     uint32_t flags = (how != SHUT_WR ? DMM_AF_SHUT_RD : 0) | (how != SHUT_RD ? DMM_AF_SHUT_WR : 0);
-    if (!alive && entry->type == SOCK_STREAM)
-        return -ENOTCONN;
+    bool connecting = state & DMM_SS_CONNECTING && !(state & (DMM_SS_CONNECTED | DMM_SS_DEAD));
+    bool listening = state & DMM_SS_LISTENING;
+    if (listening && how == SHUT_WR)
+        return 0;
+    if ((listening || connecting) && !(state & DMM_SS_DEAD) && phase_of(entry) == PHASE_STACK) {
+        wake_all(entry);
+        return start_over(entry, connecting ? ECONNRESET : 0);
+    }
     /* Release: seen by who is woken by the command's news. */
+    uint32_t before = atomic_fetch_or_explicit(&sock->app_flags, flags, memory_order_acq_rel);
+    command_send_value(entry->client, DMM_CMD_SHUTDOWN, part->index, (uint32_t)how);
+    if (listening)
+        return 0;
+    bool over = (state & DMM_SS_EOF) && (before & DMM_AF_SHUT_WR);
+    return (state & DMM_SS_CONNECTED) && !(state & DMM_SS_DEAD) && !over ? 0 : -ENOTCONN;
+}
+
+static int shutdown_datagram(struct entry *entry, const struct part *part, int how)
+{
+    struct dmm_socket *sock = part->sock;
+    uint32_t flags = (how != SHUT_WR ? DMM_AF_SHUT_RD : 0) | (how != SHUT_RD ? DMM_AF_SHUT_WR : 0);
     atomic_fetch_or_explicit(&sock->app_flags, flags, memory_order_acq_rel);
     command_send_value(entry->client, DMM_CMD_SHUTDOWN, part->index, (uint32_t)how);
-    return alive ? 0 : -ENOTCONN;
+    return !(socket_state(sock) & DMM_SS_DEAD) && sock->peer.family ? 0 : -ENOTCONN;
 }
 
 int establish_shutdown(int fd, struct entry *entry, int how)
@@ -368,7 +456,9 @@ int establish_shutdown(int fd, struct entry *entry, int how)
     if (phase_of(entry) == PHASE_UNDECIDED)
         return entry->kernel ? r : -ENOTCONN;
     for (uint32_t i = 0; i < socket_parts(entry); i++) {
-        int e = shutdown_part(entry, socket_part(entry, i), how);
+        const struct part *part = socket_part(entry, i);
+        int e = entry->type == SOCK_STREAM ? shutdown_stream(entry, part, how)
+                                           : shutdown_datagram(entry, part, how);
         r = r < 0 ? r : e;
     }
     return r;

@@ -15,6 +15,8 @@
 struct wait_for {
     const struct part *part;
     uint32_t events;
+    bool beyond; /* only news after `tail` count */
+    uint32_t tail;
 };
 
 /* To a sender, a ring that does not exist yet is no room, though poll() calls it writable. */
@@ -31,22 +33,52 @@ static bool is_ready(void *arg)
     uint32_t ready = ready_part(wait->part);
     if (ready & (EPOLLERR | EPOLLHUP))
         return true;
+    if (wait->beyond)
+        return (ready & EPOLLRDHUP) ||
+               atomic_load_explicit(&wait->part->sock->rx_tail, memory_order_acquire) != wait->tail;
     if (wait->events & EPOLLOUT)
         return (ready & EPOLLOUT) && has_ring(wait->part->sock);
     return ready & wait->events;
+}
+
+static int wait_until(struct entry *entry, struct wait_for *wait, enum socket_word timeout_word,
+                      uint64_t *deadline, bool brittle)
+{
+    const struct part *part = wait->part;
+    uint64_t until = socket_deadline(part->sock, timeout_word, deadline);
+    struct waiter *waiter = waiter_get(entry->client);
+    if (!waiter)
+        return is_ready(wait) ? 0 : client_is_dead(entry->client) ? -ECONNRESET : -ENOBUFS;
+    waiter_begin(waiter);
+    int r = waiter_watch(waiter, part);
+    if (r < 0)
+        return r;
+    bool before = waiter->brittle;
+    waiter->brittle = brittle;
+    r = waiter_wait(waiter, is_ready, wait, until, -1);
+    waiter->brittle = before;
+    return r;
 }
 
 int io_wait(struct entry *entry, const struct part *part, uint32_t events,
             enum socket_word timeout_word, uint64_t *deadline)
 {
     struct wait_for wait = {.part = part, .events = events};
-    uint64_t until = socket_deadline(part->sock, timeout_word, deadline);
-    struct waiter *waiter = waiter_get(entry->client);
-    if (!waiter)
-        return is_ready(&wait) ? 0 : client_is_dead(entry->client) ? -ECONNRESET : -ENOBUFS;
-    waiter_begin(waiter);
-    int r = waiter_watch(waiter, part);
-    return r < 0 ? r : waiter_wait(waiter, is_ready, &wait, until, -1);
+    return wait_until(entry, &wait, timeout_word, deadline, false);
+}
+
+int io_wait_more(struct entry *entry, const struct part *part, uint32_t events,
+                 enum socket_word timeout_word, uint64_t *deadline)
+{
+    struct wait_for wait = {.part = part, .events = events};
+    return wait_until(entry, &wait, timeout_word, deadline, true);
+}
+
+int io_wait_beyond(struct entry *entry, const struct part *part, uint32_t tail, bool part_done,
+                   uint64_t *deadline)
+{
+    struct wait_for wait = {.part = part, .beyond = true, .tail = tail};
+    return wait_until(entry, &wait, WORD_RCVTIMEO_MS, deadline, part_done);
 }
 
 /* ---- telling the worker ---- */
@@ -193,6 +225,9 @@ int io_send_end(struct dmm_socket *sock, uint32_t state)
         return -EPIPE;
     if (state & DMM_SS_CONNECTED)
         return 0;
+    int error = socket_take_error(sock);
+    if (error)
+        return -error;
     return (state & DMM_SS_CONNECTING) ? -EAGAIN : -EPIPE;
 }
 

@@ -14,6 +14,12 @@
  * errno that the call ends with: -EAGAIN at the deadline, -EINTR. */
 int io_wait(struct entry *entry, const struct part *part, uint32_t events,
             enum socket_word timeout_word, uint64_t *deadline);
+/* As io_wait, where the call has done a part of its work: a signal ends it, SA_RESTART or not. */
+int io_wait_more(struct entry *entry, const struct part *part, uint32_t events,
+                 enum socket_word timeout_word, uint64_t *deadline);
+/* To receive, until more has come than up to `tail`. `part_done`: a signal ends it in any case. */
+int io_wait_beyond(struct entry *entry, const struct part *part, uint32_t tail, bool part_done,
+                   uint64_t *deadline);
 
 /* After the app took bytes (full barrier in between): tells the worker if it asked for it. */
 void io_received(struct entry *entry, const struct part *part);

@@ -48,8 +48,9 @@ struct linux_option {
 
 /* linux_option.arg of the options that the shim does not keep itself. */
 enum {
-    OPTION_SET_ONLY = 1, /* getting is ENOPROTOOPT */
-    OPTION_MAY_BE_SHORT, /* fewer bytes than an int has are 0 */
+    OPTION_SET_ONLY = 1 << 30,     /* getting is ENOPROTOOPT */
+    OPTION_MAY_BE_SHORT = 1 << 29, /* fewer bytes than an int has are 0 */
+    /* Else, of HOW_STACK: the bit of the status word that follows it. */
 };
 
 enum { OPTION_TCP = 1, OPTION_UDP = 2, OPTION_BOTH = 3 };

@@ -2,13 +2,16 @@
 #include "preload/message.h"
 
 #include "preload/calls.h"
+#include "preload/cork.h"
 #include "preload/decide.h"
+#include "preload/establish.h"
 #include "preload/multi.h"
 #include "preload/socket.h"
 #include "preload/stream.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 
 static enum entry_phase phase_of(struct entry *entry)
 {
@@ -24,7 +27,7 @@ static ssize_t receive_stack(struct entry *entry, struct msghdr *msg, int flags)
                                 (flags & MSG_DONTWAIT) || socket_nonblock(entry));
     msg->msg_namelen = 0;
     msg->msg_controllen = 0;
-    msg->msg_flags = 0;
+    msg->msg_flags = flags & MSG_CMSG_CLOEXEC;
     return stream_receive(entry, msg->msg_iov, msg->msg_iovlen, flags);
 }
 
@@ -68,12 +71,37 @@ static ssize_t broken_pipe(const struct entry *entry, ssize_t r, int flags)
     return r;
 }
 
+/* udp(7): to send, AF_UNSPEC is AF_INET; port 0 is nobody's; a broadcast must have been asked for.
+ */
+static int destination(const struct entry *entry, const struct msghdr *msg, struct dmm_addr *addr)
+{
+    struct sockaddr_in in;
+    int r = socket_take_address(entry, msg->msg_name, msg->msg_namelen, addr);
+    if (r == -EAFNOSUPPORT && entry->family == AF_INET && msg->msg_namelen >= sizeof(in)) {
+        memcpy(&in, msg->msg_name, sizeof(in));
+        if (in.sin_family == AF_UNSPEC) {
+            in.sin_family = AF_INET;
+            r = socket_take_address(entry, (struct sockaddr *)&in, sizeof(in), addr);
+        }
+    }
+    return r == 0 && addr->port == 0 ? -EINVAL : r;
+}
+
+/* A socket's first sendto gives it a port, which getsockname tells at once. */
+static int bind_by_itself(struct entry *entry)
+{
+    const struct dmm_addr any = {.family = entry->part.family};
+    struct dmm_addr bound;
+    return socket_bind_part(entry->client, &entry->part, &any, &bound);
+}
+
 static ssize_t send_datagram(int fd, struct entry *entry, const struct msghdr *msg, int flags)
 {
     struct dmm_addr addr;
     const struct dmm_addr *to = NULL;
-    if (msg->msg_name && msg->msg_namelen) {
-        int r = socket_take_address(entry, msg->msg_name, msg->msg_namelen, &addr);
+    ssize_t sent;
+    if (msg->msg_name) {
+        int r = destination(entry, msg, &addr);
         if (r < 0)
             return r;
         to = &addr;
@@ -83,12 +111,16 @@ static ssize_t send_datagram(int fd, struct entry *entry, const struct msghdr *m
             return entry->kernel ? MESSAGE_NATIVE : -EDESTADDRREQ;
         bool begun = false; /* a datagram socket's never is */
         int r = decide_connect(fd, entry, to, &begun);
+        if (r == 0 && phase_of(entry) == PHASE_STACK)
+            r = bind_by_itself(entry);
         if (r < 0)
             return r;
     }
     switch (phase_of(entry)) {
     case PHASE_STACK:
-        return datagram_send(entry, &entry->part, msg, to, flags);
+        return cork_datagram(entry, msg, to, flags, &sent)
+                   ? sent
+                   : datagram_send(entry, &entry->part, msg, to, flags);
     case PHASE_MULTI:
         return multi_send(fd, entry, msg, to, flags);
     default:
@@ -96,11 +128,41 @@ static ssize_t send_datagram(int fd, struct entry *entry, const struct msghdr *m
     }
 }
 
+/* What a stream's ancillary data may be: nothing of the socket level is done here. */
+static int check_control(const struct msghdr *msg)
+{
+    struct msghdr copy = *msg;
+    if (!msg->msg_control)
+        return 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&copy); c; c = CMSG_NXTHDR(&copy, c)) {
+        if (c->cmsg_len < CMSG_LEN(0) ||
+            (c->cmsg_level == SOL_SOCKET && c->cmsg_type != SCM_RIGHTS &&
+             c->cmsg_type != SCM_CREDENTIALS))
+            return -EINVAL;
+    }
+    return 0;
+}
+
+static bool is_connected(const struct entry *entry)
+{
+    return socket_state(entry->part.sock) & DMM_SS_CONNECTED;
+}
+
 ssize_t message_send(int fd, struct entry *entry, const struct msghdr *msg, int flags)
 {
     if (entry->type == SOCK_DGRAM)
         return send_datagram(fd, entry, msg, flags);
     enum entry_phase phase = phase_of(entry);
+    int r = check_control(msg);
+    if (r < 0)
+        return r;
+    if ((flags & MSG_FASTOPEN) && !(phase == PHASE_STACK && is_connected(entry))) {
+        r = establish_connect(fd, entry, msg->msg_name, msg->msg_namelen);
+        if (r < 0)
+            return r;
+        phase = phase_of(entry);
+        flags &= ~MSG_FASTOPEN;
+    }
     if (phase == PHASE_STACK)
         return broken_pipe(entry, stream_send(entry, msg->msg_iov, msg->msg_iovlen, flags), flags);
     if (phase == PHASE_NATIVE || entry->kernel)

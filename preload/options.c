@@ -2,6 +2,7 @@
 #include "preload/options.h"
 
 #include "preload/calls.h"
+#include "preload/cork.h"
 #include "preload/decide.h"
 #include "preload/option_part.h"
 #include "preload/policy.h"
@@ -10,6 +11,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
 
 static struct option_socket kind_of(const struct entry *entry)
@@ -89,13 +91,18 @@ static int set_undecided(int fd, struct entry *entry, const struct setting *s)
 static int set_multi(int fd, struct entry *entry, const struct setting *s)
 {
     int r = 0;
+    bool any = false;
     if (entry->kernel && REAL(setsockopt)(fd, s->level, s->name, s->value, s->len) < 0)
         r = -errno;
+    else
+        any = entry->kernel;
     for (uint32_t i = 0; i < socket_parts(entry); i++) {
         int e = set_on_part(entry, entry->client, socket_part(entry, i), s);
-        r = r < 0 ? r : e;
+        any = any || e == 0;
+        r = r < 0 && r != -ENODEV ? r : e;
     }
-    return r;
+    /* A group is joined where the interface is; elsewhere there is none such. */
+    return any && record_adds_up(s->level, s->stack_name) ? 0 : r;
 }
 
 int options_set(int fd, struct entry *entry, int level, int name, const void *value, socklen_t len)
@@ -127,6 +134,8 @@ int options_set(int fd, struct entry *entry, int level, int name, const void *va
     if (r == 0 && decided && entry->late)
         remember(entry, &s);
     lock_drop(&entry->lock);
+    if (r == 0 && level == IPPROTO_UDP && name == UDP_CORK)
+        cork_changed(entry);
     return r;
 }
 

@@ -5,7 +5,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-static bool adds_up(int level, int name)
+bool record_adds_up(int level, int name)
 {
     if (level == IPPROTO_IP)
         return name == IP_ADD_MEMBERSHIP || name == IP_DROP_MEMBERSHIP ||
@@ -20,7 +20,7 @@ int record_add(struct record *record, int level, int name, const void *value, ui
     if (len > RECORD_VALUE)
         return -EINVAL;
     uint32_t at = record->n;
-    if (!adds_up(level, name)) {
+    if (!record_adds_up(level, name)) {
         for (uint32_t i = 0; i < record->n; i++) {
             if (record->options[i].level == level && record->options[i].name == name)
                 at = i;

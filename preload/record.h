@@ -26,6 +26,9 @@ struct record {
     struct record_option options[RECORD_OPTIONS];
 };
 
+/* True for options of which a socket can have several: group memberships. */
+bool record_adds_up(int level, int name);
+
 /* 0; -ENOBUFS: too many; -EINVAL: `len` is more than a value holds. Then nothing is recorded. */
 int record_add(struct record *record, int level, int name, const void *value, uint32_t len);
 

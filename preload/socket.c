@@ -3,6 +3,7 @@
 
 #include "preload/calls.h"
 #include "preload/command.h"
+#include "preload/cork.h"
 #include "preload/epoll.h"
 #include "preload/recover.h"
 #include "preload/waiter.h"
@@ -196,6 +197,7 @@ void socket_destroy(struct entry *entry)
     int saved = errno;
     epoll_forget(entry);
     recover_forget(entry);
+    cork_forget(entry);
     uint32_t n = socket_parts(entry);
     if (entry->phase == PHASE_STACK)
         linger(entry);

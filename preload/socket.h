@@ -24,18 +24,19 @@ enum socket_word {
 enum {
     STATUS_NONBLOCK = 1 << 0,
     STATUS_LINGER = 1 << 1,
-    STATUS_PKTINFO4 = 1 << 2,  /* IP_PKTINFO */
-    STATUS_RECVTTL4 = 1 << 3,  /* IP_RECVTTL */
-    STATUS_RECVTOS4 = 1 << 4,  /* IP_RECVTOS */
-    STATUS_CONNECTED = 1 << 5, /* connect() has told of its success */
-    STATUS_PKTINFO6 = 1 << 6,  /* IPV6_RECVPKTINFO */
-    STATUS_RECVTTL6 = 1 << 7,  /* IPV6_RECVHOPLIMIT */
-    STATUS_RECVTOS6 = 1 << 8,  /* IPV6_RECVTCLASS */
-    /* Options that Linux, too, only keeps. */
-    STATUS_KEPT_KEEPALIVE = 1 << 9,
-    STATUS_KEPT_BROADCAST = 1 << 10,
+    STATUS_PKTINFO4 = 1 << 2,       /* IP_PKTINFO */
+    STATUS_RECVTTL4 = 1 << 3,       /* IP_RECVTTL */
+    STATUS_RECVTOS4 = 1 << 4,       /* IP_RECVTOS */
+    STATUS_CONNECTED = 1 << 5,      /* connect() has told of its success */
+    STATUS_PKTINFO6 = 1 << 6,       /* IPV6_RECVPKTINFO */
+    STATUS_RECVTTL6 = 1 << 7,       /* IPV6_RECVHOPLIMIT */
+    STATUS_RECVTOS6 = 1 << 8,       /* IPV6_RECVTCLASS */
+    STATUS_KEPT_KEEPALIVE = 1 << 9, /* options that Linux, too, only keeps */
+    STATUS_BROADCAST = 1 << 10,
     STATUS_KEPT_ERR_QUEUE = 1 << 11,
     STATUS_KEPT_DEBUG = 1 << 12,
+    STATUS_CORK = 1 << 13, /* TCP_CORK, UDP_CORK */
+    STATUS_MORE = 1 << 14, /* a stream is corked for MSG_MORE */
 };
 
 #define SOCKET_AT_ONCE UINT32_MAX

@@ -3,6 +3,7 @@
 
 #include "common/ring.h"
 #include "preload/calls.h"
+#include "preload/cork.h"
 #include "preload/ioctx.h"
 #include "preload/options.h"
 
@@ -66,6 +67,8 @@ static size_t take(struct entry *entry, const struct iovec *iov, size_t n, size_
 
 static size_t receive_target(struct dmm_socket *sock, size_t want, int flags)
 {
+    if (want == 0)
+        return 1;
     if (flags & MSG_WAITALL)
         return want;
     uint32_t lowat = socket_word(sock, WORD_RCVLOWAT);
@@ -78,7 +81,7 @@ ssize_t stream_receive(struct entry *entry, const struct iovec *iov, size_t n, i
 {
     struct dmm_socket *sock = entry->part.sock;
     ssize_t total = io_total(iov, n);
-    if (total <= 0)
+    if (total < 0)
         return total;
     if (flags & MSG_ERRQUEUE)
         return -EAGAIN;
@@ -88,24 +91,23 @@ ssize_t stream_receive(struct entry *entry, const struct iovec *iov, size_t n, i
     size_t target = receive_target(sock, want, flags);
     size_t done = 0;
     uint64_t deadline = 0;
+    bool nonblock = (flags & MSG_DONTWAIT) || socket_nonblock(entry);
     for (;;) {
         uint32_t state = socket_state(sock);
-        size_t len = take(entry, iov, n, (flags & MSG_PEEK) ? 0 : done, want - done, flags);
+        uint32_t tail = atomic_load_explicit(&sock->rx_tail, memory_order_acquire);
+        size_t len = take(entry, iov, n, (flags & MSG_PEEK) ? 0 : done,
+                          (flags & MSG_PEEK) ? want : want - done, flags);
         done = (flags & MSG_PEEK) ? len : done + len;
-        if (done >= target)
+        /* recv(2) of no bytes waits, too, until there are some. */
+        bool some = want == 0 && tail != atomic_load_explicit(&sock->rx_head, memory_order_relaxed);
+        if (done >= target || some)
             return (ssize_t)done;
-        ssize_t end = io_receive_end(sock, state);
-        if (done && end == -EAGAIN && !(flags & MSG_DONTWAIT) && !socket_nonblock(entry)) {
-            if (flags & MSG_PEEK)
-                return (ssize_t)done;
-        } else if (done) {
-            return (ssize_t)done;
-        } else if (end != -EAGAIN) {
-            return end;
-        } else if ((flags & MSG_DONTWAIT) || socket_nonblock(entry)) {
+        ssize_t end = done && nonblock ? (ssize_t)done : io_receive_end(sock, state);
+        if (end != -EAGAIN)
+            return done ? (ssize_t)done : end;
+        if (nonblock)
             return nothing_yet(entry);
-        }
-        int r = io_wait(entry, &entry->part, EPOLLIN, WORD_RCVTIMEO_MS, &deadline);
+        int r = io_wait_beyond(entry, &entry->part, tail, done > 0, &deadline);
         if (r < 0)
             return done ? (ssize_t)done : r;
     }
@@ -182,12 +184,13 @@ ssize_t stream_send(struct entry *entry, const struct iovec *iov, size_t n, int 
     ssize_t total = io_total(iov, n);
     if (total < 0)
         return total;
-    if (flags & (MSG_OOB | MSG_FASTOPEN))
-        return -EOPNOTSUPP;
+    /* MSG_OOB: in line, like all else. */
     size_t want = (size_t)total;
     size_t done = 0;
     uint64_t deadline = 0;
     bool nonblock = (flags & MSG_DONTWAIT) || socket_nonblock(entry);
+    if (__builtin_expect(flags & MSG_MORE, 0))
+        cork_stream_before(entry, flags);
     for (;;) {
         int r = may_send(entry);
         if (r == 0 && done == want)
@@ -197,12 +200,14 @@ ssize_t stream_send(struct entry *entry, const struct iovec *iov, size_t n, int 
                 io_tx_first(entry, &entry->part,
                             want < send_limit(sock) ? (uint32_t)want : send_limit(sock));
             done += put(entry, iov, n, done, want - done);
+            cork_stream_after(entry, flags);
             if (done == want)
                 return (ssize_t)done;
             r = -EAGAIN;
         }
         if (r == -EAGAIN && !nonblock)
-            r = io_wait(entry, &entry->part, EPOLLOUT, WORD_SNDTIMEO_MS, &deadline);
+            r = done ? io_wait_more(entry, &entry->part, EPOLLOUT, WORD_SNDTIMEO_MS, &deadline)
+                     : io_wait(entry, &entry->part, EPOLLOUT, WORD_SNDTIMEO_MS, &deadline);
         else if (r == -EAGAIN && !done)
             r = (int)nothing_yet(entry);
         if (r < 0)
@@ -268,7 +273,8 @@ ssize_t stream_send_file(struct entry *entry, int in_fd, off_t *offset, size_t c
             }
         }
         if (r == -EAGAIN && !socket_nonblock(entry))
-            r = io_wait(entry, &entry->part, EPOLLOUT, WORD_SNDTIMEO_MS, &deadline);
+            r = done ? io_wait_more(entry, &entry->part, EPOLLOUT, WORD_SNDTIMEO_MS, &deadline)
+                     : io_wait(entry, &entry->part, EPOLLOUT, WORD_SNDTIMEO_MS, &deadline);
         if (r < 0)
             return done ? (ssize_t)done : r;
     }

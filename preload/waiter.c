@@ -306,7 +306,7 @@ static int sleep_on_both(struct waiter *waiter, uint64_t deadline, int kernel_fd
     }
     int n = REAL(ppoll)(fds, 2, timeout, NULL);
     if (n < 0)
-        return errno == EINTR && (deadline || !waiter_restarts()) ? -EINTR : 0;
+        return errno == EINTR && (deadline || waiter->brittle || !waiter_restarts()) ? -EINTR : 0;
     if (fds[0].revents)
         waiter_drain(waiter);
     *kernel = fds[1].revents != 0;
@@ -336,8 +336,9 @@ static int sleep_once(struct waiter *waiter, waiter_test *test, void *arg, uint6
     }
     if (!test(arg)) {
         uint64_t begin = waiter_now();
-        r = kernel_fd < 0 && !deadline ? sleep_on_bell(waiter)
-                                       : sleep_on_both(waiter, deadline, kernel_fd, kernel);
+        r = kernel_fd < 0 && !deadline && !waiter->brittle
+                ? sleep_on_bell(waiter)
+                : sleep_on_both(waiter, deadline, kernel_fd, kernel);
         if (r == 0)
             learn(waiter, waiter_now() - begin);
     }

@@ -35,6 +35,7 @@ struct waiter {
     int depth;            /* waits that this thread is in; > 1 only in signal handlers */
     uint32_t serial;      /* of the latest wait; never 0 */
     uint32_t spin;        /* turns to spin before sleeping */
+    bool brittle;         /* a signal ends the wait, with SA_RESTART too */
 };
 
 static inline void waiter_relax(void)

@@ -150,10 +150,9 @@ static int32_t do_listen(struct context *c)
         return -EOPNOTSUPP;
     if (sock->state & (DMM_SS_CONNECTING | DMM_SS_CONNECTED | DMM_SS_DEAD))
         return -EINVAL;
-    if (backlog < 1)
-        backlog = 1;
-    if (backlog > DMM_BACKLOG_MAX)
-        backlog = DMM_BACKLOG_MAX;
+    if (backlog >= DMM_BACKLOG_MAX)
+        backlog = DMM_BACKLOG_MAX - 1;
+    backlog++; /* Linux's queue is full when it holds more than that */
     if (!dmm_sock_rx_reserve(sock, backlog * (uint32_t)sizeof(uint32_t)))
         return -ENOMEM;
     int rc = ops_of(c)->listen(sock->ssock, (int)backlog);

@@ -209,7 +209,8 @@ int dmm_sock_rx_datagram(struct dmm_sock *sock, const struct dmm_datagram *datag
         return -ENOBUFS;
     }
     struct dmm_datagram_header header = {.len = datagram->len,
-                                         .ifindex = datagram->ifindex,
+                                         /* What comes from the loop is the first port's. */
+                                         .ifindex = datagram->ifindex ? datagram->ifindex : 1,
                                          .peer = datagram->peer,
                                          .local = datagram->local,
                                          .ttl = datagram->ttl,

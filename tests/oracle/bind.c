@@ -2,6 +2,8 @@
 /* bind(2), listen(2), accept(2). */
 #include "tests/oracle/oracle.h"
 
+#include <sys/resource.h>
+
 CASE(bind_ephemeral, "ip(7): port 0 gives a port")
 {
     struct sockaddr_in at = say_address;
@@ -56,7 +58,6 @@ CASE(bind_lengths, "bind(2): EINVAL: addrlen is wrong")
     SAY(bind(fd, SA(&at), 15));
     SAY(bind(fd, SA(&at), 4000));
     SAY(bind(fd, NULL, 16));
-    SAY(bind(fd, (struct sockaddr *)8, 16));
     SAY(bind(-1, SA(&at), 16));
     SAY(bind(0, SA(&at), 16));
 }
@@ -147,15 +148,19 @@ CASE(bind_reuseport_spread, "socket(7): SO_REUSEPORT spreads connections over th
     for (int i = 0; i < 4; i++) {
         fds[i] = o_tcp();
         setsockopt(fds[i], SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-        if (bind(fds[i], SA(&at), sizeof(at)) < 0 || listen(fds[i], 256) < 0)
+        if (bind(fds[i], SA(&at), sizeof(at)) < 0 || listen(fds[i], 256) < 0) {
             SAY(-1);
+            return;
+        }
         getsockname(fds[i], SA(&at), &len);
         say_nonblock(fds[i], 1);
     }
     for (int i = 0; i < 200; i++) {
         clients[i] = o_tcp();
-        if (connect(clients[i], SA(&at), sizeof(at)) < 0)
+        if (connect(clients[i], SA(&at), sizeof(at)) < 0) {
             SAY(-1);
+            return;
+        }
     }
     say_settle();
     for (int i = 0; i < 4; i++)
@@ -173,7 +178,8 @@ CASE(bind_reuseport_processes, "socket(7): SO_REUSEPORT over processes")
     struct sockaddr_in at = say_address;
     socklen_t len = sizeof(at);
     int on = 1, first = o_tcp(), pipes[2];
-    setsockopt(first, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+    if (SAY(setsockopt(first, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on))) < 0)
+        return;
     SAY(bind(first, SA(&at), sizeof(at)));
     SAY(getsockname(first, SA(&at), &len));
     SAY(pipe(pipes));
@@ -226,8 +232,10 @@ CASE(bind_reuseport_udp, "socket(7): SO_REUSEPORT spreads datagrams by their sou
     }
     for (int i = 0; i < 40; i++) {
         int u = o_udp();
-        if (sendto(u, "x", 1, 0, SA(&at), sizeof(at)) != 1)
+        if (sendto(u, "x", 1, 0, SA(&at), sizeof(at)) != 1) {
             SAY(-1);
+            return;
+        }
     }
     say_settle();
     for (int i = 0; i < 2; i++)
@@ -490,13 +498,13 @@ CASE(accept_emfile, "accept(2): EMFILE; the connection stays in the queue")
     struct sockaddr_in at;
     int fd = o_listener(&at), c = o_tcp(), last, next;
     SAY(connect(c, SA(&at), sizeof(at)));
-    int fds[2048], n = 0;
-    while (n < 2048 && (last = dup(0)) >= 0)
-        fds[n++] = last;
-    if (n == 2048)
-        printf("no limit\n");
+    struct rlimit limit = {.rlim_cur = 64, .rlim_max = 64};
+    SAY(setrlimit(RLIMIT_NOFILE, &limit));
+    int highest = -1;
+    while ((last = dup(0)) >= 0)
+        highest = last;
     SAY(accept(fd, NULL, NULL));
-    close(fds[n - 1]);
+    close(highest);
     next = accept(fd, NULL, NULL);
     printf("accepted %d\n", next >= 0);
 }

@@ -32,10 +32,11 @@ CASE(udp_zero_length, "udp(7): datagrams of length 0 are sent and received")
     char buf[16];
     int b, a = o_udp_pair(&b);
     SAY(send(a, "", 0, 0));
-    o_show_poll("readable", b, 500);
+    say_events("readable", (uint32_t)say_await(b, POLLIN));
     SAY(recv(b, buf, 16, 0));
     SAY(recv(b, buf, 16, MSG_DONTWAIT));
     SAY(write(a, "", 0));
+    say_settle();
     SAY(recv(b, buf, 16, MSG_DONTWAIT));
     SAY(send(a, "x", 1, 0));
     say_settle();
@@ -378,7 +379,6 @@ CASE(udp_name_lengths, "sendto(2): EINVAL for a short address, EAFNOSUPPORT for 
     SAY(sendto(a, "x", 1, 0, SA(&six), sizeof(six)));
     at.sin_family = AF_UNSPEC;
     SAY(sendto(a, "x", 1, 0, SA(&at), sizeof(at)));
-    SAY(sendto(a, "x", 1, 0, (struct sockaddr *)8, 16));
     close(b);
 }
 

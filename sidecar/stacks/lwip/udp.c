@@ -174,7 +174,12 @@ static err_t send_one(struct lw_sock *s, const struct dmm_datagram *datagram, co
     uint16_t dst_port = datagram->peer.family ? datagram->peer.port : s->peer.port;
     uint32_t headers = UDP_HLEN + (IP_IS_V4(dst) ? IP_HLEN : IP6_HLEN);
     lw_verify_checksums(datagram->len + headers > port->netif.mtu);
+    uint8_t ttl = s->udp->ttl, tos = s->udp->tos; /* the socket's own; ancillary data of one */
+    s->udp->ttl = datagram->ttl ? datagram->ttl : ttl;
+    s->udp->tos = datagram->tos ? datagram->tos : tos;
     err_t err = lw.udp_sendto_if_src(s->udp, p, dst, dst_port, &port->netif, src);
+    s->udp->ttl = ttl;
+    s->udp->tos = tos;
     lw_verify_checksums(false);
     lw.pbuf_free(p);
     return err;

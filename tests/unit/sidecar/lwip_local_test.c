@@ -309,7 +309,7 @@ static void test_options(void **state)
     struct pair pair;
     connect_pair(&pair, LOCAL, 80);
     struct dmm_sock *sock = pair.client;
-    assert_int_equal(fake_getsockopt(sock, IPPROTO_IP, IP_TTL), 255);
+    assert_int_equal(fake_getsockopt(sock, IPPROTO_IP, IP_TTL), 64);
     for (unsigned i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
         if (options[i].bad)
             assert_int_equal(
