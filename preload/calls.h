@@ -70,10 +70,11 @@ int __vdprintf_chk(int fd, int flag, const char *format, va_list ap)
     X(getsockname) X(getpeername) X(getsockopt) X(setsockopt) \
     X(read) X(write) X(readv) X(writev) \
     X(recv) X(recvfrom) X(recvmsg) X(recvmmsg) X(send) X(sendto) X(sendmsg) X(sendmmsg) X(sendfile) \
+    X(splice) \
     X(close) X(close_range) X(dup) X(dup2) X(dup3) X(fcntl) X(ioctl) \
     X(fdopen) X(fclose) X(dprintf) X(vdprintf) \
     X(poll) X(ppoll) X(select) X(pselect) \
-    X(epoll_ctl) X(epoll_wait) X(epoll_pwait) \
+    X(epoll_create) X(epoll_create1) X(epoll_ctl) X(epoll_wait) X(epoll_pwait) \
     X(fork) X(vfork) X(_Fork) X(clone) X(daemon) X(syscall) \
     X(execve) X(execv) X(execvp) X(execvpe) X(execl) X(execlp) X(execle) X(fexecve) X(execveat) \
     X(posix_spawn) X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen)

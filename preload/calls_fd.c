@@ -133,8 +133,9 @@ static int set_flags(int fd, struct entry *entry, long flags)
         return -EINVAL; /* no SIGIO from a stack's socket */
     if (entry->phase == PHASE_UNDECIDED && entry->kernel && REAL(fcntl)(fd, F_SETFL, flags) < 0)
         return -errno;
-    socket_change_status(entry, (flags & O_NONBLOCK) ? STATUS_NONBLOCK : 0,
-                         (flags & O_NONBLOCK) ? 0 : STATUS_NONBLOCK);
+    uint32_t set = ((flags & O_NONBLOCK) ? STATUS_NONBLOCK : 0) |
+                   ((flags & O_APPEND) ? STATUS_KEPT_APPEND : 0);
+    socket_change_status(entry, set, ~set & (STATUS_NONBLOCK | STATUS_KEPT_APPEND));
     return 0;
 }
 
@@ -149,7 +150,9 @@ static int control(int fd, int command, void *arg)
     struct entry *entry = entry_get_socket(fd);
     if (!entry)
         return REAL(fcntl)(fd, command, arg);
-    int r = O_RDWR | (socket_nonblock(entry) ? O_NONBLOCK : 0);
+    uint32_t status = atomic_load_explicit(socket_status(entry), memory_order_relaxed);
+    int r = O_RDWR | ((status & STATUS_NONBLOCK) ? O_NONBLOCK : 0) |
+            ((status & STATUS_KEPT_APPEND) ? O_APPEND : 0);
     if (command == F_SETFL)
         r = set_flags(fd, entry, (long)(intptr_t)arg);
     entry_put(entry);
@@ -184,8 +187,6 @@ static int to_read(struct entry *entry, const struct part *part)
     struct dmm_socket *sock = part->sock;
     uint32_t head = atomic_load_explicit(&sock->rx_head, memory_order_relaxed);
     uint32_t held = atomic_load_explicit(&sock->rx_tail, memory_order_acquire) - head;
-    if (socket_state(sock) & DMM_SS_LISTENING)
-        return -EINVAL;
     if (entry->type == SOCK_STREAM || held < sizeof(struct dmm_datagram_header))
         return entry->type == SOCK_STREAM ? (int)held : 0;
     dmm_ring_ref ring = atomic_load_explicit(&sock->rx_ring, memory_order_acquire);
@@ -205,7 +206,9 @@ static int count_queued(struct entry *entry, bool receive, int *value)
     int sum = 0;
     for (uint32_t i = 0; i < socket_parts(entry); i++) {
         const struct part *part = socket_part(entry, i);
-        int n = receive ? to_read(entry, part) : to_send(part);
+        int n = socket_state(part->sock) & DMM_SS_LISTENING ? -EINVAL
+                : receive                                   ? to_read(entry, part)
+                                                            : to_send(part);
         if (n < 0)
             return n;
         sum += n;
@@ -231,7 +234,11 @@ static int control_stack(int fd, struct entry *entry, unsigned long request, voi
     case FIONBIO:
         if (!arg)
             return -EFAULT;
-        return set_flags(fd, entry, *(int *)arg ? O_NONBLOCK : 0);
+        socket_change_status(entry, *(int *)arg ? STATUS_NONBLOCK : 0,
+                             *(int *)arg ? 0 : STATUS_NONBLOCK);
+        return entry->phase == PHASE_UNDECIDED && entry->kernel && REAL(ioctl)(fd, request, arg) < 0
+                   ? -errno
+                   : 0;
     case FIOASYNC:
         return arg && *(int *)arg == 0 ? 0 : -EINVAL;
     case FIONREAD:
@@ -240,8 +247,15 @@ static int control_stack(int fd, struct entry *entry, unsigned long request, voi
     case SIOCATMARK:
         *(int *)arg = 0;
         return 0;
+    case SIOCGSTAMP:
+    case SIOCGSTAMPNS:
+        return -ENOENT; /* no datagram was stamped */
     case FIOCLEX:
     case FIONCLEX:
+    case FIOSETOWN: /* whom a signal would go to is kept with the placeholder */
+    case FIOGETOWN:
+    case SIOCSPGRP:
+    case SIOCGPGRP:
         return REAL(ioctl)(fd, request, arg) < 0 ? -errno : 0;
     default:
         return request >= SIOCGIFNAME && request <= SIOCGIFHWADDR + 64

@@ -5,6 +5,7 @@
 #include "preload/message.h"
 #include "preload/result.h"
 #include "preload/share.h"
+#include "preload/splice.h"
 #include "preload/waiter.h"
 
 #include <stdlib.h>
@@ -24,6 +25,8 @@ static ssize_t vector_total(const struct iovec *iov, int n)
 {
     return n < 0 || n > IOV_MAX ? -EINVAL : io_total(iov, (size_t)n);
 }
+
+#define SPLICE_F_KNOWN (SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT)
 
 /* ---- receive ---- */
 
@@ -78,6 +81,7 @@ ssize_t readv(int fd, const struct iovec *iov, int n)
     return r == MESSAGE_NATIVE ? REAL(readv)(fd, iov, n) : result(r);
 }
 
+#ifdef __GLIBC__
 /* preadv2(2): offset -1 is readv's; a socket has no other, and of the flags RWF_NOWAIT means what
  * MSG_DONTWAIT does, the rest nothing to a socket. */
 #define RWF_KNOWN (RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND)
@@ -108,6 +112,7 @@ ssize_t preadv64v2(int fd, const struct iovec *iov, int n, off64_t offset, int f
 {
     return preadv2(fd, iov, n, offset, flags);
 }
+#endif
 
 ssize_t recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from,
                  socklen_t *fromlen)
@@ -228,6 +233,7 @@ ssize_t writev(int fd, const struct iovec *iov, int n)
     return r == MESSAGE_NATIVE ? REAL(writev)(fd, iov, n) : result(r);
 }
 
+#ifdef __GLIBC__
 ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
 {
     struct entry *entry = entry_get_socket(fd);
@@ -246,6 +252,7 @@ ssize_t pwritev64v2(int fd, const struct iovec *iov, int n, off64_t offset, int 
 {
     return pwritev2(fd, iov, n, offset, flags);
 }
+#endif
 
 ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to,
                socklen_t tolen)
@@ -318,3 +325,30 @@ ssize_t sendfile64(int out_fd, int in_fd, off64_t *offset, size_t count)
     return send_file(out_fd, in_fd, offset, count);
 }
 #endif
+
+/* splice(2): one end is a pipe, the other may be a stack's stream. */
+ssize_t splice(int in_fd, off_t *in_offset, int out_fd, off_t *out_offset, size_t len,
+               unsigned flags)
+{
+    struct entry *in = entry_get_socket(in_fd);
+    struct entry *out = entry_get_socket(out_fd);
+    ssize_t r = MESSAGE_NATIVE;
+    if ((in && in->kernel) || (out && out->kernel) || (!in && !out))
+        r = MESSAGE_NATIVE;
+    else if (len == 0)
+        r = 0;
+    else if ((flags & ~(unsigned)SPLICE_F_KNOWN) || (in && out))
+        r = -EINVAL;
+    else if (in_offset || out_offset)
+        r = (in ? out_offset : in_offset) ? -ESPIPE : -EINVAL; /* the pipe's; the socket's */
+    else if (out)
+        r = splice_send(out_fd, out, in_fd, len, flags);
+    else
+        r = in->type == SOCK_STREAM ? splice_receive(in, out_fd, len, flags) : -EINVAL;
+    if (in)
+        entry_put(in);
+    if (out)
+        entry_put(out);
+    return r == MESSAGE_NATIVE ? REAL(splice)(in_fd, in_offset, out_fd, out_offset, len, flags)
+                               : result(r);
+}

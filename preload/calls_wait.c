@@ -23,6 +23,8 @@ int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const si
 {
     if (!poll_is_ours(fds, n))
         return REAL(ppoll)(fds, n, timeout, mask);
+    if (!poll_timeout_ok(timeout))
+        return (int)result(-EINVAL);
     return (int)result(poll_await(fds, n, poll_deadline(timeout), mask));
 }
 
@@ -77,12 +79,26 @@ int pselect(int n, fd_set *in, fd_set *out, fd_set *except, const struct timespe
 {
     if (!select_is_ours(n, in, out, except))
         return REAL(pselect)(n, in, out, except, timeout, mask);
-    if (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec > 999999999))
+    if (!poll_timeout_ok(timeout))
         return (int)result(-EINVAL);
     return (int)result(select_await(n, in, out, except, poll_deadline(timeout), mask));
 }
 
 /* ---- epoll ---- */
+
+int epoll_create(int size)
+{
+    int fd = REAL(epoll_create)(size);
+    epoll_created(fd);
+    return fd;
+}
+
+int epoll_create1(int flags)
+{
+    int fd = REAL(epoll_create1)(flags);
+    epoll_created(fd);
+    return fd;
+}
 
 int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
@@ -108,6 +124,8 @@ int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
 int epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
                  const sigset_t *mask)
 {
+    if (!poll_timeout_ok(timeout))
+        return (int)result(-EINVAL);
     int r = epoll_await(epfd, events, max, poll_deadline(timeout), mask);
     return r == EPOLL_NATIVE ? REAL(epoll_pwait2)(epfd, events, max, timeout, mask)
                              : (int)result(r);

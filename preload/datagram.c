@@ -81,11 +81,13 @@ static void add_wanted6(const struct dmm_datagram_header *header, uint32_t statu
 static void add_wanted(const struct entry *entry, const struct dmm_datagram_header *header,
                        uint32_t status, struct msghdr *msg)
 {
+    struct dmm_datagram_header plain = *header;
     size_t used = 0;
+    dmm_addr_unmap(&plain.local);
     if (entry->family == AF_INET6)
-        add_wanted6(header, status, msg, &used);
-    if (header->local.family != AF_INET6)
-        add_wanted4(header, status, msg, &used);
+        add_wanted6(&plain, status, msg, &used);
+    if (plain.local.family != AF_INET6)
+        add_wanted4(&plain, status, msg, &used);
     msg->msg_controllen = used;
 }
 

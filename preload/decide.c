@@ -72,7 +72,7 @@ int decide_new(int family, int type, int protocol)
 
 /* ---- parts ---- */
 
-static bool wants_v6only(int fd, const struct entry *entry)
+bool decide_v6only(int fd, const struct entry *entry)
 {
     int value = 0;
     socklen_t len = sizeof(value);
@@ -105,7 +105,7 @@ static uint16_t bind_family(int fd, const struct entry *entry, struct client *cl
         return AF_INET;
     if (!dmm_addr_is_any(local) || serves_ipv6(client, instance))
         return AF_INET6;
-    return wants_v6only(fd, entry) ? 0 : AF_INET;
+    return decide_v6only(fd, entry) ? 0 : AF_INET;
 }
 
 /* Opens a part and sets the options again. */

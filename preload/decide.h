@@ -28,6 +28,9 @@ int decide_bind(int fd, struct entry *entry, const struct dmm_addr *local);
  * admits. */
 int decide_unbound(int fd, struct entry *entry);
 
+/* Whether IPV6_V6ONLY was set. */
+bool decide_v6only(int fd, const struct entry *entry);
+
 /* While undecided: a part on the stack that the socket will probably go to, so that its options can
  * be asked. Under the entry's lock. NULL: there is none (the kernel fd answers). */
 struct part *decide_probe(struct entry *entry);

@@ -2,6 +2,7 @@
 #include "preload/epoll.h"
 
 #include "preload/calls.h"
+#include "preload/command.h"
 #include "preload/epoll_set.h"
 #include "preload/pool.h"
 #include "preload/ready.h"
@@ -13,8 +14,14 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#define EPOLL_HINTS 65536u
+
 static struct pool sets = POOL(struct epoll_set, 1u << 16);
 static struct pool items = POOL(struct epoll_item, 1u << 20);
+
+/* What epoll_ctl(2) lets stand beside EPOLLEXCLUSIVE. */
+#define EXCLUSIVE_WITH                                                                             \
+    (EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
 
 const char epoll_kick_tag = 'k';
 
@@ -225,7 +232,7 @@ static int add_item(struct epoll_set *set, struct entry *entry, int fd,
 static int change_item(struct epoll_set *set, struct epoll_item *item,
                        const struct epoll_event *event)
 {
-    if (event->events & EPOLLEXCLUSIVE)
+    if ((event->events | item->events) & EPOLLEXCLUSIVE)
         return -EINVAL;
     item->events = event->events | EPOLL_ALWAYS;
     item->data = event->data;
@@ -243,6 +250,9 @@ static int control_locked(struct epoll_set *set, struct entry *entry, int op, in
                           const struct epoll_event *event)
 {
     struct epoll_item *item = find(set, entry, fd);
+    if (op == EPOLL_CTL_ADD && (event->events & EPOLLEXCLUSIVE) &&
+        (event->events & ~(uint32_t)EXCLUSIVE_WITH))
+        return -EINVAL;
     if (op == EPOLL_CTL_ADD)
         return item ? -EEXIST : add_item(set, entry, fd, event);
     if (!item)
@@ -253,6 +263,17 @@ static int control_locked(struct epoll_set *set, struct entry *entry, int op, in
         REAL(epoll_ctl)(set->epfd, EPOLL_CTL_DEL, fd, NULL);
     remove_item(set, item, false);
     return 0;
+}
+
+/* A watch tells first what is true already, and rings. Waits until the worker has done so for the
+ * socket: then nothing but news can make a nested set readable. */
+static void settle(struct client *client, uint32_t socket)
+{
+    struct dmm_command ask = {.op = DMM_CMD_GETSOCKOPT,
+                              .socket = socket,
+                              .opt = {.level = SOL_SOCKET, .name = SO_RCVBUF, .len = sizeof(int)}};
+    if (!client_is_dead(client))
+        command_call(client, &ask, NULL);
 }
 
 /* A stack socket needs the set's waitset before its first item. */
@@ -271,17 +292,53 @@ static int control_socket(int epfd, struct epoll_set *set, struct entry *entry, 
         r = control_locked(set, entry, op, fd, event);
     epoll_take_news(set);
     epoll_pass_on(set);
+    bool nested = r == 0 && op != EPOLL_CTL_DEL && set->nested && socket_parts(entry) && client;
     lock_drop(&set->lock);
     lock_drop(&entry->lock);
+    if (nested)
+        settle(client, socket_part(entry, 0)->index);
     return r;
+}
+
+/* Which of the low numbers epoll_create() has ever given: relaxed bits, a hint only. */
+static _Atomic uint32_t created[EPOLL_HINTS / 32];
+
+void epoll_created(int fd)
+{
+    if ((uint32_t)fd < EPOLL_HINTS)
+        atomic_fetch_or_explicit(&created[fd / 32], 1u << fd % 32, memory_order_relaxed);
+}
+
+static bool may_be_epoll(int fd)
+{
+    return (uint32_t)fd >= EPOLL_HINTS ||
+           (atomic_load_explicit(&created[fd / 32], memory_order_relaxed) & 1u << fd % 32);
+}
+
+static bool is_epoll(int epfd)
+{
+    struct epoll_event none;
+    /* Whatever is not an epoll instance fails with EINVAL; asked with no room it does so too. */
+    return REAL(epoll_wait)(epfd, &none, 1, 0) >= 0 || errno == EINTR;
 }
 
 /* An epfd in another: the inner one must become readable by its stack sockets too. */
 static void note_nesting(int fd)
 {
     struct entry *inner = entry_get(fd);
-    if (inner && inner->kind == ENTRY_EPOLL)
+    if (!inner && may_be_epoll(fd) && is_epoll(fd))
+        inner = make_set(fd); /* its sockets are still to come */
+    if (inner && inner->kind == ENTRY_EPOLL) {
+        struct epoll_set *set = inner->set;
+        lock_take(&set->lock, LOCK_PRIVATE);
+        const struct epoll_item *item = set->items;
+        struct client *client = item && item->n_watches ? set->client : NULL;
+        uint32_t socket = client ? item->watched[0].index : 0;
+        lock_drop(&set->lock);
+        if (client)
+            settle(client, socket);
         epoll_nest(inner);
+    }
     if (inner)
         entry_put(inner);
 }
@@ -300,13 +357,6 @@ static int control_kernel(int epfd, struct entry *set_entry, int op, int fd,
         note_nesting(fd);
     }
     return 0;
-}
-
-static bool is_epoll(int epfd)
-{
-    struct epoll_event none;
-    /* Whatever is not an epoll instance fails with EINVAL; asked with no room it does so too. */
-    return REAL(epoll_wait)(epfd, &none, 1, 0) >= 0 || errno == EINTR;
 }
 
 int epoll_control(int epfd, int op, int fd, const struct epoll_event *event)
@@ -331,6 +381,8 @@ int epoll_control(int epfd, int op, int fd, const struct epoll_event *event)
             r = control_socket(epfd, set_entry->set, entry, op, fd, event);
         else
             r = control_kernel(epfd, NULL, op, fd, event);
+        if (set_entry && set_entry->set->nested)
+            epoll_nest(set_entry);
     }
     if (entry)
         entry_put(entry);

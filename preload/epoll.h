@@ -33,7 +33,7 @@
 
 /* What an edge-triggered item has been told of a part: more of it is an edge, the same is not. */
 struct epoll_seen {
-    uint32_t rx_tail, state, app_flags;
+    uint32_t rx_tail, state, app_flags, error;
 };
 
 struct epoll_item {
@@ -72,6 +72,8 @@ struct epoll_set {
     struct epoll_item *ready, *ready_last;
 };
 
+/* epoll_create() has given this number. */
+void epoll_created(int fd);
 int epoll_control(int epfd, int op, int fd, const struct epoll_event *event);
 /* `deadline`: ns of CLOCK_MONOTONIC; 0: at once; UINT64_MAX: none. EPOLL_NATIVE: not ours. */
 #define EPOLL_NATIVE INT32_MIN

@@ -80,7 +80,7 @@ void epoll_take_news(struct epoll_set *set)
 static uint32_t edges(const struct epoll_item *item)
 {
     struct entry *entry = item->entry;
-    uint32_t events = item->news & (DMM_EV_ERR | DMM_EV_HUP);
+    uint32_t events = 0;
     uint32_t n = socket_parts(entry);
     if (item->fresh)
         return UINT32_MAX;
@@ -92,6 +92,9 @@ static uint32_t edges(const struct epoll_item *item)
             return UINT32_MAX;
         if (atomic_load_explicit(&sock->rx_tail, memory_order_acquire) != seen->rx_tail)
             events |= EPOLLIN | EPOLLRDNORM;
+        uint32_t error = atomic_load_explicit(&sock->so_error, memory_order_acquire);
+        if (error && error != seen->error)
+            events |= EPOLLERR;
     }
     if ((item->news & DMM_EV_OUT) &&
         atomic_load_explicit(&entry->full_count, memory_order_relaxed) != item->full)
@@ -109,6 +112,7 @@ static void remember(struct epoll_item *item, uint32_t told)
         item->seen[i] = (struct epoll_seen){
             .rx_tail = atomic_load_explicit(&sock->rx_tail, memory_order_acquire),
             .state = socket_state(sock),
+            .error = atomic_load_explicit(&sock->so_error, memory_order_acquire),
             .app_flags = atomic_load_explicit(&sock->app_flags, memory_order_relaxed)};
     }
     if (told & EPOLLOUT)
@@ -224,6 +228,8 @@ static void drain_kick(struct epoll_set *set)
 bool epoll_nest(struct entry *entry)
 {
     struct epoll_set *set = entry->set;
+    /* What rang before is looked at now; only what comes after the arming may make it readable. */
+    epoll_drain_bell(set);
     lock_take(&set->lock, LOCK_PRIVATE);
     set->nested = true;
     epoll_take_news(set);
@@ -302,6 +308,8 @@ static bool watch_recovery(struct epoll_set *set)
 static int look(struct epoll_set *set, int epfd, struct epoll_event *events, int max)
 {
     bool rang = false;
+    if (set->nested)
+        epoll_drain_bell(set); /* else it would stay readable to the outer one */
     lock_take(&set->lock, LOCK_PRIVATE);
     if (__builtin_expect(set->items && set->client && set->epoch != client_epoch(), 0)) {
         /* A forked child's first look at a set of its parent's: it needs a waitset of its own. */

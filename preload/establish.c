@@ -40,6 +40,8 @@ int establish_bind(int fd, struct entry *entry, const struct sockaddr *sa, sockl
 {
     struct dmm_addr addr;
     int r = bind_address(entry, sa, len, &addr);
+    if (r == 0 && entry->family == AF_INET6 && len < SOCKET_IN6_LEN)
+        r = -EINVAL;
     if (r < 0)
         return r;
     if (addr.family != entry->family)
@@ -228,7 +230,7 @@ static int disconnect(int fd, struct entry *entry, const struct sockaddr *sa, so
     return start_over(entry, connects && !(state & DMM_SS_DEAD) ? ECONNRESET : 0);
 }
 
-int establish_connect(int fd, struct entry *entry, const struct sockaddr *sa, socklen_t len)
+int establish_connect_here(int fd, struct entry *entry, const struct sockaddr *sa, socklen_t len)
 {
     struct dmm_addr remote;
     bool begun = false;
@@ -237,14 +239,25 @@ int establish_connect(int fd, struct entry *entry, const struct sockaddr *sa, so
     if (len >= (socklen_t)sizeof(sa->sa_family) && sa->sa_family == AF_UNSPEC)
         return disconnect(fd, entry, sa, len);
     int r = socket_take_address(entry, sa, len, &remote);
+    if (r == 0 && entry->family == AF_INET6 && remote.family == AF_INET &&
+        phase_of(entry) == PHASE_UNDECIDED && decide_v6only(fd, entry))
+        r = -ENETUNREACH;
     if (r == 0)
         r = decide_connect(fd, entry, &remote, &begun);
     if (r < 0)
         return r;
     if (phase_of(entry) == PHASE_NATIVE)
-        return REAL(connect)(fd, sa, len) < 0 ? -errno : 0;
+        return ESTABLISH_NATIVE;
     return entry->type == SOCK_STREAM ? connect_stream(entry, &remote, begun)
                                       : send_connect(entry, &remote);
+}
+
+int establish_connect(int fd, struct entry *entry, const struct sockaddr *sa, socklen_t len)
+{
+    int r = establish_connect_here(fd, entry, sa, len);
+    if (r != ESTABLISH_NATIVE)
+        return r;
+    return REAL(connect)(fd, sa, len) < 0 ? -errno : 0;
 }
 
 /* ---- accept ---- */

@@ -11,6 +11,9 @@
 #include <sys/socket.h>
 
 int establish_bind(int fd, struct entry *entry, const struct sockaddr *sa, socklen_t len);
+/* As establish_connect, but ESTABLISH_NATIVE where the kernel's own call has to do it. */
+#define ESTABLISH_NATIVE INT32_MIN
+int establish_connect_here(int fd, struct entry *entry, const struct sockaddr *sa, socklen_t len);
 int establish_connect(int fd, struct entry *entry, const struct sockaddr *sa, socklen_t len);
 int establish_listen(int fd, struct entry *entry, int backlog);
 int establish_accept(int fd, struct entry *entry, struct sockaddr *sa, socklen_t *len, int flags);

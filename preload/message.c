@@ -157,9 +157,9 @@ ssize_t message_send(int fd, struct entry *entry, const struct msghdr *msg, int 
     if (r < 0)
         return r;
     if ((flags & MSG_FASTOPEN) && !(phase == PHASE_STACK && is_connected(entry))) {
-        r = establish_connect(fd, entry, msg->msg_name, msg->msg_namelen);
+        r = establish_connect_here(fd, entry, msg->msg_name, msg->msg_namelen);
         if (r < 0)
-            return r;
+            return r == ESTABLISH_NATIVE ? MESSAGE_NATIVE : r;
         phase = phase_of(entry);
         flags &= ~MSG_FASTOPEN;
     }

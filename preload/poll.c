@@ -26,6 +26,12 @@ uint64_t poll_deadline_ms(int ms)
     return ms == 0 ? 0 : waiter_now() + (uint64_t)ms * 1000000u;
 }
 
+bool poll_timeout_ok(const struct timespec *timeout)
+{
+    return !timeout ||
+           (timeout->tv_sec >= 0 && timeout->tv_nsec >= 0 && timeout->tv_nsec <= 999999999);
+}
+
 uint64_t poll_deadline(const struct timespec *timeout)
 {
     if (!timeout || (uint64_t)timeout->tv_sec > UINT32_MAX)
@@ -95,11 +101,24 @@ static void look(struct polling *p)
     }
 }
 
+/* True if an epfd is readable by nothing but its doorbell: its sockets have nothing to tell. */
+static bool only_rang(int fd)
+{
+    struct entry *entry = entry_get(fd);
+    bool only = entry && entry->kind == ENTRY_EPOLL && !epoll_nest(entry);
+    if (entry)
+        entry_put(entry);
+    struct pollfd again = {.fd = fd, .events = POLLIN};
+    return only && REAL(poll)(&again, 1, 0) == 0;
+}
+
 /* Adds what the kernel said. The number of ready fds. */
 static int merge(struct polling *p)
 {
     int ready = 0;
     for (nfds_t i = 0; i < p->n; i++) {
+        if ((p->copy[i].revents & POLLIN) && only_rang(p->fds[i].fd))
+            p->copy[i].revents = 0;
         p->fds[i].revents = (short)(p->fds[i].revents | p->copy[i].revents);
         ready += p->fds[i].revents != 0;
     }

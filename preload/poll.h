@@ -21,6 +21,8 @@ bool poll_is_ours(struct pollfd *fds, nfds_t n);
 int poll_await(struct pollfd *fds, nfds_t n, uint64_t deadline, const sigset_t *mask);
 /* CLOCK_MONOTONIC plus ms (negative: UINT64_MAX) or plus *timeout (NULL: UINT64_MAX). */
 uint64_t poll_deadline_ms(int ms);
+/* Whether a time is one: neither negative nor with too many nanoseconds. */
+bool poll_timeout_ok(const struct timespec *timeout);
 uint64_t poll_deadline(const struct timespec *timeout);
 
 #endif

@@ -52,6 +52,13 @@ static int mark(fd_set *set, const struct pollfd *fd, short asked, int means)
     return 1;
 }
 
+/* The kernel writes whole words back, of which the bits from n on are 0. */
+static void clear_beyond(int n, fd_set *set)
+{
+    for (int fd = n; set && fd < FD_SETSIZE && fd % NFDBITS != 0; fd++)
+        FD_CLR(fd, set);
+}
+
 int select_await(int n, fd_set *in, fd_set *out, fd_set *except, uint64_t deadline,
                  const sigset_t *mask)
 {
@@ -69,6 +76,9 @@ int select_await(int n, fd_set *in, fd_set *out, fd_set *except, uint64_t deadli
         if (fds[i].revents & POLLNVAL)
             return -EBADF;
     }
+    clear_beyond(n, in);
+    clear_beyond(n, out);
+    clear_beyond(n, except);
     for (nfds_t i = 0; i < count; i++) {
         marked += mark(in, &fds[i], POLLIN, IN_EVENTS);
         marked += mark(out, &fds[i], POLLOUT, OUT_EVENTS);

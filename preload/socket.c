@@ -150,6 +150,8 @@ int socket_take_address(const struct entry *entry, const struct sockaddr *sa, so
     int r = dmm_addr_from_sockaddr(addr, sa, len);
     if (r < 0)
         return r;
+    if (entry->family == AF_INET6 && entry->type == SOCK_STREAM && len < SOCKET_IN6_LEN)
+        return -EINVAL;
     if (addr->family != entry->family)
         return entry->family == AF_INET6 && entry->type == SOCK_DGRAM && addr->family == AF_INET
                    ? 0

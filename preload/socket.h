@@ -37,6 +37,7 @@ enum {
     STATUS_KEPT_DEBUG = 1 << 12,
     STATUS_CORK = 1 << 13, /* TCP_CORK, UDP_CORK */
     STATUS_MORE = 1 << 14, /* a stream is corked for MSG_MORE */
+    STATUS_KEPT_APPEND = 1 << 15,
 };
 
 #define SOCKET_AT_ONCE UINT32_MAX
@@ -86,6 +87,8 @@ struct part *socket_part(struct entry *entry, uint32_t i);
 /* Tells an address to the app: in the family of its socket, with the length that it gave. */
 void socket_tell_address(const struct entry *entry, struct dmm_addr addr, struct sockaddr *sa,
                          socklen_t *len);
+#define SOCKET_IN6_LEN                                                                             \
+    24 /* bytes of the least IPv6 address, RFC 2133's: looked at before the family */
 /* An address from the app: family checked against the socket's; IPv4 if it is mapped. */
 int socket_take_address(const struct entry *entry, const struct sockaddr *sa, socklen_t len,
                         struct dmm_addr *addr);

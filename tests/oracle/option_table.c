@@ -320,6 +320,7 @@ static void run(const void *arg)
     struct sockaddr_in any = {.sin_family = AF_INET};
     struct sockaddr_in6 any6 = {.sin6_family = AF_INET6};
     any.sin_addr = say_address.sin_addr;
+    any6.sin6_addr = oracle_address6.sin6_addr;
     fd = fresh(one->kind);
     if (one->kind->family == AF_INET)
         bind(fd, SA(&any), sizeof(any));

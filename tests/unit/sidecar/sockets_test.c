@@ -197,13 +197,14 @@ static void a_full_queue_waits_for_accept(void **state)
 {
     (void)state;
     uint32_t l = listener(80, 2);
-    uint32_t c[3];
-    for (int i = 0; i < 3; i++)
+    uint32_t c[4]; /* as on Linux, one more than the backlog fit */
+    for (int i = 0; i < 4; i++)
         c[i] = connecting(80);
-    assert_true(state_of(c[1]) & DMM_SS_CONNECTED);
-    assert_false(state_of(c[2]) & DMM_SS_CONNECTED);
-    assert_true(sim_accept(&sim, l) >= 0);
     assert_true(state_of(c[2]) & DMM_SS_CONNECTED);
+    assert_false(state_of(c[3]) & DMM_SS_CONNECTED);
+    assert_true(sim_accept(&sim, l) >= 0);
+    assert_true(state_of(c[3]) & DMM_SS_CONNECTED);
+    assert_true(sim_accept(&sim, l) >= 0);
     assert_true(sim_accept(&sim, l) >= 0);
     assert_true(sim_accept(&sim, l) >= 0);
     assert_int_equal(sim_accept(&sim, l), -1);
