@@ -107,10 +107,7 @@ void o_show_bytes(const char *text, const void *bytes, long n)
 void o_show_time(const char *text, long begin, long low, long high)
 {
     long took = say_now_ms() - begin;
-    if (took >= low && took < high)
-        printf("%s: in time\n", text);
-    else
-        printf("%s: %ld ms, not %ld to %ld\n", text, took, low, high);
+    printf("%s: %s\n", text, took < low ? "too soon" : took < high ? "in time" : "too late");
 }
 
 static unsigned char pattern(size_t at)
