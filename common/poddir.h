@@ -11,7 +11,8 @@
  *     ports/<ifname>.json  one per attachment, see struct dmm_port_config: {"version":1,"ifname":
  *                          "net1","kind":"packet","link":"veth","mac":"02:00:00:00:00:01","mtu":
  *                          1500,"addresses":["10.88.0.2/16"],"routes":[{"dst":"0.0.0.0/0","gw":
- *                          "10.88.0.1"}]}; "devargs" with kind "ethdev"; mac, gw may be absent
+ *                          "10.88.0.1"}]}; mac, gw may be absent; kind "ethdev" has "devargs",
+ *                          kind "afxdp" has "xskMap" and "queues"
  *     stackd.sock        the sidecar's attach socket (made by the sidecar)
  *     api.sock           the sidecar's HTTP API (made by the sidecar)
  *     *.sock             vhost-user sockets, where the link has them
@@ -39,12 +40,15 @@
 #define DMM_FILE_MAX       ((size_t)256 * 1024)
 #define DMM_PORT_ADDRESSES 16
 #define DMM_PORT_ROUTES    32
+#define DMM_PORT_MAP_PATH  256
+#define DMM_PORT_QUEUES    16
 #define DMM_POD_PORTS      8
 #define DMM_STACK_TYPE     16
 
 enum dmm_port_kind {
     DMM_PORT_PACKET, /* AF_PACKET with PACKET_VNET_HDR on the interface `ifname`: link veth */
     DMM_PORT_TAP,    /* the TAP device `ifname`: link tap */
+    DMM_PORT_AFXDP,  /* AF_XDP sockets on the interface `ifname`: link afxdp */
     DMM_PORT_ETHDEV, /* a DPDK ethdev made from `devargs`: link vhostuser, … */
 };
 
@@ -59,12 +63,14 @@ struct dmm_port_route {
 };
 
 struct dmm_port_config {
-    char ifname[IFNAMSIZ];   /* the CNI_IFNAME; names the port */
-    enum dmm_port_kind kind; /* "packet", "tap", … */
-    char link[16];           /* the link kind: "veth", "vhostuser", … for people */
-    char devargs[256];       /* ethdev only: "net_virtio_user0,path=…" */
-    uint8_t mac[6];          /* all zero: the device's own */
-    uint32_t mtu;            /* bytes of L3 */
+    char ifname[IFNAMSIZ];           /* the CNI_IFNAME; names the port */
+    enum dmm_port_kind kind;         /* "packet", "tap", … */
+    char link[16];                   /* the link kind: "veth", "vhostuser", … for people */
+    char devargs[256];               /* ethdev only: "net_virtio_user0,path=…" */
+    char xsk_map[DMM_PORT_MAP_PATH]; /* afxdp only: where the map of sockets is pinned */
+    unsigned queues;                 /* afxdp only: receive queues of the interface */
+    uint8_t mac[6];                  /* all zero: the device's own */
+    uint32_t mtu;                    /* bytes of L3 */
     unsigned n_addresses;
     struct dmm_port_address addresses[DMM_PORT_ADDRESSES];
     unsigned n_routes;

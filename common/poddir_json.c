@@ -15,6 +15,7 @@
 static const char *const kind_names[] = {
     [DMM_PORT_PACKET] = "packet",
     [DMM_PORT_TAP] = "tap",
+    [DMM_PORT_AFXDP] = "afxdp",
     [DMM_PORT_ETHDEV] = "ethdev",
 };
 #define N_KINDS (sizeof(kind_names) / sizeof(kind_names[0]))
@@ -71,6 +72,22 @@ static int parse_devargs(const json_t *root, const struct dmm_json_at *at,
     if (!ethdev && json_object_get(root, "devargs"))
         return dmm_json_fail(err, at, "devargs", "is for kind \"ethdev\" only");
     return dmm_json_copy(root, at, "devargs", ethdev, port->devargs, sizeof(port->devargs), err);
+}
+
+static int parse_xsk(const json_t *root, const struct dmm_json_at *at, struct dmm_port_config *port,
+                     struct dmm_err *err)
+{
+    static const char *const keys[] = {"xskMap", "queues"};
+    uint32_t queues = 0;
+    bool afxdp = port->kind == DMM_PORT_AFXDP;
+    for (size_t i = 0; !afxdp && i < sizeof(keys) / sizeof(keys[0]); i++)
+        if (json_object_get(root, keys[i]))
+            return dmm_json_fail(err, at, keys[i], "is for kind \"afxdp\" only");
+    int ret = dmm_json_copy(root, at, "xskMap", afxdp, port->xsk_map, sizeof(port->xsk_map), err);
+    if (ret == 0 && afxdp)
+        ret = dmm_json_uint(root, at, "queues", true, 1, DMM_PORT_QUEUES, &queues, err);
+    port->queues = queues;
+    return ret;
 }
 
 static int hex_digit(char c)
@@ -209,8 +226,9 @@ static int parse_routes(const json_t *root, const struct dmm_json_at *at,
 static int parse_port(struct dmm_port_config *port, const json_t *root, const char *source,
                       struct dmm_err *err)
 {
-    static const char *const known[] = {"version", "ifname", "kind",      "link",   "devargs",
-                                        "mac",     "mtu",    "addresses", "routes", NULL};
+    static const char *const known[] = {"version", "ifname",    "kind",   "link",
+                                        "devargs", "xskMap",    "queues", "mac",
+                                        "mtu",     "addresses", "routes", NULL};
     const struct dmm_json_at at = {source, ""};
     int ret = dmm_json_keys(root, &at, known, err);
     if (ret == 0)
@@ -223,6 +241,8 @@ static int parse_port(struct dmm_port_config *port, const json_t *root, const ch
         ret = dmm_json_copy(root, &at, "link", true, port->link, sizeof(port->link), err);
     if (ret == 0)
         ret = parse_devargs(root, &at, port, err);
+    if (ret == 0)
+        ret = parse_xsk(root, &at, port, err);
     if (ret == 0)
         ret = parse_mac(root, &at, port, err);
     if (ret == 0)
@@ -307,6 +327,10 @@ json_t *dmm_port_config_json(const struct dmm_port_config *port)
     bad |= json_object_set_new(root, "link", json_string(port->link));
     if (port->kind == DMM_PORT_ETHDEV)
         bad |= json_object_set_new(root, "devargs", json_string(port->devargs));
+    if (port->kind == DMM_PORT_AFXDP) {
+        bad |= json_object_set_new(root, "xskMap", json_string(port->xsk_map));
+        bad |= json_object_set_new(root, "queues", json_integer(port->queues));
+    }
     if (memcmp(port->mac, no_mac, sizeof(no_mac)) != 0)
         bad |= json_object_set_new(root, "mac", format_mac(port->mac));
     bad |= json_object_set_new(root, "mtu", json_integer(port->mtu));

@@ -268,7 +268,7 @@ int dmm_control_run(const struct dmm_options *options)
         rc = dmm_worker_start(&control.worker, &err);
     if (!rc)
         rc = configure(&control, &err);
-    if (!rc)
+    if (!rc && !control.fatal) /* what failed has been logged */
         rc = serve(&control, &err);
     if (rc)
         dmm_log(DMM_LOG_ERROR, "%s", err.text);

@@ -15,6 +15,7 @@
 enum {
     OPT_POD_DIR = 256,
     OPT_ANNOTATIONS,
+    OPT_BPF_DIR,
     OPT_LOG_LEVEL,
     OPT_LOG_JSON,
     OPT_REGION_SIZE,
@@ -29,6 +30,7 @@ enum {
 static const struct option long_options[] = {
     {"pod-dir", required_argument, NULL, OPT_POD_DIR},
     {"annotations", required_argument, NULL, OPT_ANNOTATIONS},
+    {"bpf-dir", required_argument, NULL, OPT_BPF_DIR},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
     {"log-json", no_argument, NULL, OPT_LOG_JSON},
     {"region-size", required_argument, NULL, OPT_REGION_SIZE},
@@ -54,6 +56,9 @@ static void help(void)
          "  --annotations FILE   the pod's annotations (a downwardAPI volume), watched: "
          "dmm.fd.io/stack\n"
          "                       and dmm.fd.io/mapping there go before mapping.json\n"
+         "  --bpf-dir DIR        where the pod's folder of the bpf file system is mounted; "
+         "default:\n"
+         "                       where the node has it (only for links of kind afxdp)\n"
          "  --log-level LEVEL    error, warn, info (default) or debug\n"
          "  --log-json           one JSON object per line\n"
          "  --region-size SIZE   buffer memory that one client may use (default 2G); costs only\n"
@@ -113,6 +118,9 @@ static int set_one(struct dmm_options *options, int option, const char *name, co
         return 0;
     case OPT_ANNOTATIONS:
         options->annotations = value;
+        return 0;
+    case OPT_BPF_DIR:
+        options->bpf_dir = value;
         return 0;
     case OPT_LOG_LEVEL:
         return dmm_log_level_parse(value, &options->log_level)

@@ -14,6 +14,7 @@
 struct dmm_options {
     const char *pod_dir;
     const char *annotations; /* a file as in podinfo.h, or NULL */
+    const char *bpf_dir;     /* NULL: pinned maps are where the port file says */
     enum dmm_log_level log_level;
     bool log_json;
     struct dmm_limits limits;

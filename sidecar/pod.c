@@ -433,6 +433,19 @@ static int open_port(struct dmm_control *control, const struct dmm_port_config *
     return 0;
 }
 
+/* A container has the node's folder mounted somewhere else. */
+static int find_xsk_map(const struct dmm_control *control, struct dmm_port_config *config,
+                        struct dmm_err *err)
+{
+    const char *dir = control->options.bpf_dir;
+    if (!dir || config->kind != DMM_PORT_AFXDP)
+        return 0;
+    if ((size_t)snprintf(config->xsk_map, sizeof(config->xsk_map), "%s/%s", dir, config->ifname) >=
+        sizeof(config->xsk_map))
+        return dmm_err_set(err, ENAMETOOLONG, "--bpf-dir: %s: the path is too long", dir);
+    return 0;
+}
+
 static int load_port(struct dmm_control *control, const char *file, struct dmm_err *err)
 {
     char name[NAME_MAX + 8];
@@ -453,6 +466,8 @@ static int load_port(struct dmm_control *control, const char *file, struct dmm_e
     free(text);
     if (!rc && strcmp(config.ifname, ifname) != 0)
         rc = dmm_err_set(err, EINVAL, "%s: ifname: is \"%s\", not the file's", name, config.ifname);
+    if (!rc)
+        rc = find_xsk_map(control, &config, err);
     return rc ? rc : open_port(control, &config, err);
 }
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct dmm_link_ops *const kinds[] = {&dmm_link_veth, &dmm_link_tap,
+static const struct dmm_link_ops *const kinds[] = {&dmm_link_veth, &dmm_link_tap, &dmm_link_afxdp,
                                                    &dmm_link_vhostuser};
 
 const struct dmm_link_ops *dmm_link_find(const char *kind)

@@ -95,6 +95,7 @@ struct dmm_link_ops {
 
 extern const struct dmm_link_ops dmm_link_veth;
 extern const struct dmm_link_ops dmm_link_tap;
+extern const struct dmm_link_ops dmm_link_afxdp;
 extern const struct dmm_link_ops dmm_link_vhostuser;
 
 /* NULL if there is none of that name. */

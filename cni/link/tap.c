@@ -131,7 +131,7 @@ static int apply(const struct dmm_link_job *job, const json_t *plan_json,
     int back;
     uint8_t mac[6];
     const char *host = dmm_link_plan_text(plan_json, "host", err);
-    const struct dmm_uplink_end end = {host, mac};
+    const struct dmm_uplink_end end = {.name = host, .mac = mac};
     if (!host)
         return -EINVAL;
     made->port.kind = DMM_PORT_TAP;

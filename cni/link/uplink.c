@@ -72,6 +72,12 @@ static int make_pair(struct nl_sock *sock, const struct pair *pair, struct dmm_e
     if (pair->bridge)
         rtnl_link_set_master(link, pair->bridge);
     rtnl_link_set_flags(link, IFF_UP);
+    if (pair->end->queues) {
+        rtnl_link_set_num_tx_queues(link, pair->end->queues);
+        rtnl_link_set_num_rx_queues(link, pair->end->queues);
+        rtnl_link_set_num_tx_queues(peer, pair->end->queues);
+        rtnl_link_set_num_rx_queues(peer, pair->end->queues);
+    }
     rtnl_link_set_name(peer, pair->end->name);
     rtnl_link_set_mtu(peer, mtu);
     rtnl_link_set_ns_fd(peer, pair->job->netns_fd);

@@ -37,6 +37,7 @@ struct dmm_uplink_conf {
 struct dmm_uplink_end {
     const char *name;
     const uint8_t *mac;
+    unsigned queues; /* of each end, each way; 0: as the kernel likes */
 };
 
 int dmm_uplink_validate(const struct dmm_uplink_conf *conf, struct dmm_err *err);

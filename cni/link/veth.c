@@ -24,7 +24,7 @@ static int validate(const void *conf, struct dmm_err *err)
 static int apply(const struct dmm_link_job *job, const json_t *plan, struct dmm_link_made *made,
                  struct dmm_err *err)
 {
-    const struct dmm_uplink_end end = {job->ifname, job->mac};
+    const struct dmm_uplink_end end = {.name = job->ifname, .mac = job->mac};
     made->port.kind = DMM_PORT_PACKET;
     int rc = dmm_uplink_apply(job, plan, &end, made, err);
     if (!rc)

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 static const struct dmm_port_ops *const kinds[] = {&dmm_port_packet_ops, &dmm_port_tap_ops,
-                                                   &dmm_port_ethdev_ops};
+                                                   &dmm_port_afxdp_ops, &dmm_port_ethdev_ops};
 
 int dmm_port_create(struct dmm_port **port, const struct dmm_port_config *config,
                     struct dmm_err *err)

@@ -74,6 +74,7 @@ struct dmm_port {
 
 extern const struct dmm_port_ops dmm_port_packet_ops;
 extern const struct dmm_port_ops dmm_port_tap_ops;
+extern const struct dmm_port_ops dmm_port_afxdp_ops;
 extern const struct dmm_port_ops dmm_port_ethdev_ops;
 
 /* By config->kind. On failure err names the port. */

@@ -10,7 +10,7 @@ bats_require_minimum_version 1.5.0
 load cni_lib
 
 CALLS="mkdir mkdirat openat write pwrite64 ftruncate fchmod fsync renameat rename unlink unlinkat rmdir
-    flock setns sendmsg memfd_create clone3 vfork wait4 ioctl"
+    flock setns sendmsg memfd_create clone3 vfork wait4 ioctl bpf lchown"
 
 setup() {
     cni_setup cnik
@@ -23,6 +23,7 @@ link_filter() {
     case $1 in
     veth) echo . ;;
     routed) echo '.link = {type: "veth", routed: true}' ;;
+    afxdp) echo '.link.type = "afxdp" | .link.bpffs = "'"$DIR"'/bpf"' ;;
     tap) echo '.link.type = "tap" | .sidecar.uid = 64321' ;;
     vhostuser) echo '.link = {type: "vhostuser", role: "server", socket: "'"$DIR"'/pair/s.sock"}' ;;
     esac
@@ -108,7 +109,7 @@ fail_add() { # LINK
     empty=$(picture)
     while read -r call count; do
         error=ENOSPC
-        case $call in flock | setns | sendmsg | ioctl) error=EPERM ;; wait4) continue ;; esac
+        case $call in flock | setns | sendmsg | ioctl | bpf) error=EPERM ;; wait4) continue ;; esac
         for n in $(seq "$count"); do
             run --separate-stderr traced -o /dev/null -e "inject=$call:error=$error:when=$n" -- ADD a <<<"$conf"
             if [ "$status" -eq 0 ]; then
@@ -138,6 +139,9 @@ fail_add() { # LINK
 @test "tap: ADD killed at every step" { kill_add tap; }
 @test "tap: DEL killed at every step" { kill_del tap; }
 @test "tap: ADD with every step failing" { fail_add tap; }
+@test "afxdp: ADD killed at every step" { bpf_mounted; kill_add afxdp; }
+@test "afxdp: DEL killed at every step" { bpf_mounted; kill_del afxdp; }
+@test "afxdp: ADD with every step failing" { bpf_mounted; fail_add afxdp; }
 @test "vhostuser: ADD killed at every step" { kill_add vhostuser; }
 @test "vhostuser: DEL killed at every step" { kill_del vhostuser; }
 @test "vhostuser: ADD with every step failing" { fail_add vhostuser; }

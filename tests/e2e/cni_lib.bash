@@ -25,7 +25,7 @@ cni_teardown() {
     for dev in $(ip -o link show | awk -F'[ @:]+' -v p="$PREFIX-" 'index($2, p) == 1 { print $2 }'); do
         ip link del "$dev" 2>/dev/null || true
     done
-    [ -z "${DIR:-}" ] || rm -rf "$DIR"
+    [ -z "${DIR:-}" ] || { umount "$DIR/bpf" 2>/dev/null || true; rm -rf "$DIR"; }
 }
 
 # A network configuration on stdout; jq FILTERs change it.
@@ -41,6 +41,12 @@ conf() { # [FILTER...]
         json=$(jq "$filter" <<<"$json")
     done
     printf '%s\n' "$json"
+}
+
+# A bpf file system of the test's own, at $DIR/bpf.
+bpf_mounted() {
+    mkdir -p "$DIR/bpf"
+    mount -t bpf -o mode=755 bpf "$DIR/bpf"
 }
 
 pod_ns() { ip netns add "$PREFIX-$1"; }
@@ -63,6 +69,8 @@ picture() {
     find "$DIR/run" "$DIR/state" -mindepth 1 2>/dev/null |
         grep -vE "^$DIR/(run/pods|state/[^/]*|state/[^/]*/quarantine(/.*)?|state/[^/]*/\.boot)$" | sort
     find "$DIR/state" -maxdepth 1 -type f 2>/dev/null
+    echo "pins:"
+    find "$DIR/bpf" -mindepth 2 2>/dev/null | sort
     echo "leases:"
     find "$DIR/leases" -type f 2>/dev/null | grep -vE '/(lock|last_reserved_ip\.[0-9]+)$' | sort
 }

@@ -107,6 +107,70 @@ TAP='.link = {type: "tap", bridge: "cniw-br", mtu: 1400} | .sidecar = {uid: 6432
     conf | dmm DEL a
 }
 
+AFXDP='.link = {type: "afxdp", bridge: "cniw-br", mtu: 1400, bpffs: .podDir} | .link.bpffs |= sub("/run$"; "/bpf")
+    | .sidecar = {uid: 64321}'
+
+@test "afxdp: program, pinned map, no checksum offload at the node's end" {
+    pod_ns a
+    bpf_mounted
+    info='.runtimeConfig = {CNIDeviceInfoFile: "'$DIR'/info.json"}'
+    empty=$(picture)
+    result=$(conf "$AFXDP" "$info" | dmm ADD a)
+    host=$(jq -r '.interfaces[1].name' <<<"$result")
+    ip -n cniw-a -j link show net1 | jq -e '.[0].xdp.prog.name == "dmm_xsk" and .[0].xdp.mode == 1'
+    [ "$(stat -c %u:%a "$DIR/bpf/dmm/uid-a/net1")" = 64321:600 ]
+    [[ "$(ethtool -k "$host")" = *"tx-checksumming: off"* ]]
+    jq -e --arg pin "$DIR/bpf/dmm/uid-a/net1" '.kind == "afxdp" and .queues == 1 and .xskMap == $pin' \
+        "$DIR/run/pods/uid-a/ports/net1.json"
+    jq -e --arg pin "$DIR/bpf/dmm/uid-a/net1" '. == {type: "af-xdp", version: "1.1.0", "af-xdp": {path: $pin}}' "$DIR/info.json"
+    check "$result" "$AFXDP"
+    mv "$DIR/bpf/dmm/uid-a/net1" "$DIR/bpf/dmm/uid-a/away"
+    run check "$result" "$AFXDP"
+    refused 104 "map .*/net1: No such file"
+    mv "$DIR/bpf/dmm/uid-a/away" "$DIR/bpf/dmm/uid-a/net1"
+    ip -n cniw-a link set net1 xdp off
+    run check "$result" "$AFXDP"
+    refused 104 "net1: has no XDP program"
+    conf "$AFXDP" | dmm DEL a
+    conf "$AFXDP" | dmm DEL a
+    [ "$(picture)$(links_in_pod a)" = "$empty" ]
+    [ ! -e "$DIR/info.json" ]
+}
+
+@test "afxdp: modes and queues; DEL with the namespace and the bpf file system gone" {
+    pod_ns a
+    bpf_mounted
+    empty=$(picture)
+    conf "$AFXDP" '.link += {mode: "skb", queues: 3}' | dmm ADD a >/dev/null
+    ip -n cniw-a -j -d link show net1 | jq -e '.[0].xdp.mode == 2 and .[0].num_rx_queues == 3'
+    conf "$AFXDP" | dmm DEL a
+    conf "$AFXDP" '.link.mode = "native"' | dmm ADD a >/dev/null
+    ip -n cniw-a -j link show net1 | jq -e '.[0].xdp.mode == 1'
+    ip netns del cniw-a
+    umount "$DIR/bpf"
+    conf "$AFXDP" | dmm DEL a
+    [ "$(picture)" = "$empty" ]
+}
+
+@test "afxdp: what is refused" {
+    pod_ns a
+    mkdir "$DIR/bpf"
+    empty=$(picture)
+    run dmm ADD a <<<"$(conf "$AFXDP")"
+    refused 101 "link.bpffs: .*/bpf is not a bpf file system: mount -t bpf"
+    run dmm STATUS a <<<"$(conf "$AFXDP" '.cniVersion = "1.1.0"')"
+    refused 50 "is not a bpf file system"
+    run dmm ADD a <<<"$(conf "$AFXDP" '.link.bpffs = "bpf"')"
+    refused 7 "link.bpffs"
+    run dmm ADD a <<<"$(conf "$AFXDP" '.link.queues = 17')"
+    refused 7 "link.queues: 17 is not in 1..16"
+    run dmm ADD a <<<"$(conf "$AFXDP" '.link.mtu = 9000')"
+    refused 7 "link.mtu: 9000 is not in 68..3498"
+    run dmm ADD a <<<"$(conf "$AFXDP" '.link.mode = "fast"')"
+    refused 7 "link.mode: .*none of: auto, native, skb"
+    [ "$(picture)$(links_in_pod a)" = "$empty" ]
+}
+
 ROUTED='.link = {type: "veth", routed: true, mtu: 1400}
     | .ipam = {type: "host-local", dataDir: .ipam.dataDir, routes: [{dst: "0.0.0.0/0"}],
         ranges: [[{subnet: "10.187.0.0/16"}], [{subnet: "fd00:187::/64"}]]}'
@@ -145,7 +209,7 @@ ROUTED='.link = {type: "veth", routed: true, mtu: 1400}
     ip addr add 192.0.2.9/32 dev lo
     ip addr add fd00:9::9/128 dev lo nodad
     conf "$ROUTED" '.ipam.routes += [{dst: "::/0"}]' '.stacks[0].type = "tcpip"' | dmm ADD a >/dev/null
-    in_pod "$DMM_BUILD/dmm-stackd" --pod-dir "$DIR/run/pods/uid-a" 2>"$DIR/log" 3>&- &
+    ip netns exec cniw-a "$DMM_BUILD/dmm-stackd" --pod-dir "$DIR/run/pods/uid-a" 2>"$DIR/log" 3>&- &
     stackd=$!
     for to in 10.187.0.2 fd00:187::2; do
         ping -q -c 20 -i 0.2 -W 1 "$to" | tee "$DIR/ping"
@@ -189,12 +253,14 @@ own() {
     jq --arg p "$PREFIX" --arg d "$DIR" '.plugins[] |= (
         if .type == "dmm" then .podDir = $d + "/run" | .stateDir = $d + "/state" else . end
         | if has("bridge") then .bridge = $p + "-br" else . end
+        | if .link.type? == "afxdp" then .link.bpffs = $d + "/bpf" else . end
         | if .link.bridge? then .link.bridge = $p + "-br" else . end
         | .ipam.dataDir = $d + "/leases")'
 }
 
 @test "the examples of examples/cni are taken as they are" {
-    local file result prev n=0
+    local file result n=0
+    bpf_mounted
     for file in "$TOP"/examples/cni/*.conflist; do
         pod_ns a
         empty=$(picture)

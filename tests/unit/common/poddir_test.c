@@ -92,6 +92,28 @@ static void test_ethdev_port(void **state)
     assert_string_equal(err.text, "net1.json: devargs: is missing");
 }
 
+static void test_afxdp_port(void **state)
+{
+#define AFXDP                                                                                      \
+    "{\"version\":1,\"ifname\":\"net1\",\"kind\":\"afxdp\",\"link\":\"afxdp\",\"mtu\":1500"
+    UNUSED(state);
+    struct dmm_port_config again;
+    assert_int_equal(parse_port(AFXDP ",\"xskMap\":\"/b/net1\",\"queues\":16}"), 0);
+    assert_int_equal(port.kind, DMM_PORT_AFXDP);
+    assert_string_equal(port.xsk_map, "/b/net1");
+    assert_int_equal(port.queues, 16);
+    json_t *json = dmm_port_config_json(&port);
+    char *text = json_dumps(json, 0);
+    assert_int_equal(dmm_port_config_parse(&again, text, strlen(text), "again", &err), 0);
+    assert_memory_equal(&again, &port, sizeof(port));
+    free(text);
+    json_decref(json);
+    assert_int_equal(parse_port(AFXDP ",\"queues\":1}"), -EINVAL);
+    assert_string_equal(err.text, "net1.json: xskMap: is missing");
+    assert_int_equal(parse_port(AFXDP ",\"xskMap\":\"a\",\"queues\":17}"), -EINVAL);
+    assert_non_null(strstr(err.text, "net1.json: queues: "));
+}
+
 static void test_port_refusals(void **state)
 {
     static const struct refusal refusals[] = {
@@ -107,7 +129,7 @@ static void test_port_refusals(void **state)
         {"{\"version\":1,\"ifname\":\"\"}", "ifname: is empty"},
         {"{\"version\":1,\"ifname\":\"a\"}", "kind: is missing"},
         {"{\"version\":1,\"ifname\":\"a\",\"kind\":\"tun\"}",
-         "kind: must be one of \"packet\", \"tap\", \"ethdev\", not \"tun\""},
+         "kind: must be one of \"packet\", \"tap\", \"afxdp\", \"ethdev\", not \"tun\""},
         {"{\"version\":1,\"ifname\":\"a\",\"kind\":\"packet\"}", "link: is missing"},
         {"{\"version\":1,\"ifname\":\"a\",\"kind\":\"packet\",\"link\":\"veth\"}",
          "mtu: is missing"},
@@ -126,6 +148,8 @@ static void test_port_member_refusals(void **state)
     static const struct refusal refusals[] = {
         {",\"mtv\":1", "mtv: unknown key"},
         {",\"devargs\":\"a\"", "devargs: is for kind \"ethdev\" only"},
+        {",\"xskMap\":\"a\"", "xskMap: is for kind \"afxdp\" only"},
+        {",\"queues\":1", "queues: is for kind \"afxdp\" only"},
         {",\"mac\":\"02:00:00:00:00\"", "mac: \"02:00:00:00:00\" is not a MAC address"},
         {",\"mac\":\"02-00-00-00-00-01\"", "mac: \"02-00-00-00-00-01\" is not a MAC address"},
         {",\"mac\":\"02:00:00:00:00:0g\"", "mac: \"02:00:00:00:00:0g\" is not a MAC address"},
@@ -361,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_port),
         cmocka_unit_test(test_least_port),
         cmocka_unit_test(test_ethdev_port),
+        cmocka_unit_test(test_afxdp_port),
         cmocka_unit_test(test_port_refusals),
         cmocka_unit_test(test_port_member_refusals),
         cmocka_unit_test(test_mtu_limits),
