@@ -44,6 +44,8 @@
 #define SOCKET_ROOM (8 << 20)
 #define THOUSAND    1000U
 #define USEC        1000ULL
+#define MAX_US      1000000U
+#define MAX_VLAN    4094U
 #define SEC         1000000000ULL
 
 /* A frame that waits; by time, of the same time in order of arrival. */
@@ -59,9 +61,8 @@ struct relay {
     const char *name[2];
     int fd[2];
     uint64_t random;
-    uint32_t loss, dup, reorder, mark;
-    uint64_t reorder_ns, delay_ns;
-    uint16_t vlan;
+    uint64_t loss, dup, reorder, mark; /* of a thousand */
+    uint64_t reorder_us, delay_us, vlan;
     struct held *first, *last;
     uint64_t passed, dropped, doubled, late, marked, failed, segments;
 };
@@ -92,7 +93,7 @@ static uint64_t random_next(struct relay *r)
     return z ^ z >> 31;
 }
 
-static bool one_of(struct relay *r, uint32_t of_thousand)
+static bool one_of(struct relay *r, uint64_t of_thousand)
 {
     return random_next(r) % THOUSAND < of_thousand;
 }
@@ -177,7 +178,7 @@ static void send_due(struct relay *r, uint64_t now)
 static void pass(struct relay *r, int to, uint8_t *bytes, uint32_t len, uint64_t now)
 {
     const uint32_t header = sizeof(struct virtio_net_hdr);
-    uint64_t due = now + r->delay_ns;
+    uint64_t due = now + r->delay_us * USEC;
 
     if (one_of(r, r->loss)) {
         r->dropped++;
@@ -186,7 +187,7 @@ static void pass(struct relay *r, int to, uint8_t *bytes, uint32_t len, uint64_t
     if (one_of(r, r->mark) && mark_frame(bytes + header, len - header))
         r->marked++;
     if (one_of(r, r->reorder)) {
-        due += random_next(r) % (r->reorder_ns + 1);
+        due += random_next(r) % (r->reorder_us * USEC + 1);
         r->late++;
     }
     if (one_of(r, r->dup)) {
@@ -244,7 +245,7 @@ static uint32_t translate(const struct relay *r, int from, uint8_t *bytes, uint3
         return tagged ? insert_tag(bytes, len, tci) : len;
     if (from == 0)
         return tagged && (tci & 0xfff) == r->vlan ? len : 0;
-    return tagged ? 0 : insert_tag(bytes, len, r->vlan);
+    return tagged ? 0 : insert_tag(bytes, len, (uint16_t)r->vlan);
 }
 
 static void receive(struct relay *r, int from, uint64_t now)
@@ -254,12 +255,12 @@ static void receive(struct relay *r, int from, uint64_t now)
     for (unsigned i = 0; i < BURST; i++) {
         union {
             struct cmsghdr align;
-            uint8_t room[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
+            uint8_t bytes[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
         } control;
         struct iovec iov = {.iov_base = bytes, .iov_len = FRAME_MAX};
         struct msghdr msg = {.msg_iov = &iov,
                              .msg_iovlen = 1,
-                             .msg_control = &control,
+                             .msg_control = control.bytes,
                              .msg_controllen = sizeof(control)};
         const ssize_t got = recvmsg(r->fd[from], &msg, MSG_DONTWAIT);
         struct virtio_net_hdr hdr;
@@ -280,34 +281,32 @@ static void receive(struct relay *r, int from, uint64_t now)
 
 /* ---- start ---- */
 
+/* Where each number goes, and the largest that it may be. */
 static bool parse_number(struct relay *r, const char *key, const char *value)
 {
+    const struct {
+        const char *key;
+        uint64_t *place, max;
+    } keys[] = {
+        {"seed", &r->random, UINT64_MAX},
+        {"loss", &r->loss, THOUSAND},
+        {"dup", &r->dup, THOUSAND},
+        {"reorder", &r->reorder, THOUSAND},
+        {"mark", &r->mark, THOUSAND},
+        {"delay_us", &r->delay_us, MAX_US},
+        {"reorder_us", &r->reorder_us, MAX_US},
+        {"vlan", &r->vlan, MAX_VLAN},
+    };
     char *end;
     const unsigned long long n = strtoull(value, &end, 10);
 
-    if (*value == '\0' || *end != '\0')
-        return false;
-    if (strcmp(key, "seed") == 0)
-        r->random = n;
-    else if (strcmp(key, "delay_us") == 0 && n < SEC)
-        r->delay_ns = n * USEC;
-    else if (strcmp(key, "reorder_us") == 0 && n < SEC)
-        r->reorder_ns = n * USEC;
-    else if (strcmp(key, "vlan") == 0 && n > 0 && n < 4095)
-        r->vlan = (uint16_t)n;
-    else if (n > THOUSAND)
-        return false;
-    else if (strcmp(key, "loss") == 0)
-        r->loss = (uint32_t)n;
-    else if (strcmp(key, "dup") == 0)
-        r->dup = (uint32_t)n;
-    else if (strcmp(key, "reorder") == 0)
-        r->reorder = (uint32_t)n;
-    else if (strcmp(key, "mark") == 0)
-        r->mark = (uint32_t)n;
-    else
-        return false;
-    return true;
+    for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        if (strcmp(key, keys[i].key) != 0)
+            continue;
+        *keys[i].place = n;
+        return *value != '\0' && *end == '\0' && n <= keys[i].max;
+    }
+    return false;
 }
 
 static bool parse(struct relay *r, int argc, char **argv)
@@ -383,7 +382,7 @@ static void run(struct relay *r)
 
 int main(int argc, char **argv)
 {
-    struct relay r = {.random = 1, .reorder_ns = 3000 * USEC};
+    struct relay r = {.random = 1, .reorder_us = 3000};
     const struct sigaction action = {.sa_handler = on_signal};
 
     if (!parse(&r, argc, argv))
