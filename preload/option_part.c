@@ -149,7 +149,8 @@ static int set_on_stack(struct client *client, const struct part *part,
     struct option_value v = *value;
     if (option->level == IPPROTO_IPV6 && part->family == AF_INET && option->name != IPV6_V6ONLY)
         return 0; /* an IPv6 socket that speaks IPv4: Linux only keeps what concerns IPv6 alone */
-    if (option->level == IPPROTO_IP && option->name == IP_TOS) {
+    if ((option->level == IPPROTO_IP && option->name == IP_TOS) ||
+        (option->level == IPPROTO_IPV6 && option->name == IPV6_TCLASS && v.number > 0)) {
         /* The ECN bits of a stream are TCP's own. */
         v.number &= part->sock->type == SOCK_STREAM ? 0xfc : 0xff;
         memcpy(v.bytes, &v.number, sizeof(v.number));

@@ -161,9 +161,21 @@ void options_replay(struct client *client, const struct entry *entry, const stru
 
 /* ---- get ---- */
 
+/* Linux: a socket that is bound to an IPv6 address speaks IPv6 only. */
+static bool is_v6_by_bind(const struct entry *entry, int level, int name)
+{
+    return level == IPPROTO_IPV6 && name == IPV6_V6ONLY && entry->family == AF_INET6 &&
+           !entry->kernel && entry->late && entry->late->bound.family == AF_INET6 &&
+           !dmm_addr_is_any(&entry->late->bound);
+}
+
 static int get_locked(int fd, struct entry *entry, int level, int name, void *value, socklen_t *len)
 {
     const struct option_socket kind = kind_of(entry);
+    if (is_v6_by_bind(entry, level, name)) {
+        linux_option_give(level, 1, value, len);
+        return 0;
+    }
     if (entry->phase == PHASE_STACK)
         return option_get_part(entry->client, &entry->part, &kind, level, name, value, len);
     if (entry->kernel)
