@@ -89,7 +89,9 @@ static void watch_parts(struct epoll_set *set, struct epoll_item *item)
     item->n_watches = 0;
     for (uint32_t i = 0; i < n && item->entry->client == set->client; i++) {
         const struct part *part = socket_part(item->entry, i);
-        int slot = waiter_claim(set->client, set->waitset, part, cookie, EPOLL_ALL_NEWS);
+        int slot = waiter_unpark(set->client, set->waitset, part, cookie);
+        if (slot < 0)
+            slot = waiter_claim(set->client, set->waitset, part, cookie, EPOLL_ALL_NEWS);
         if (slot < 0)
             break;
         item->slots[item->n_watches] = (uint8_t)slot;
@@ -131,30 +133,27 @@ static struct epoll_item *find(const struct epoll_set *set, const struct entry *
     return item;
 }
 
-static void unqueue(struct epoll_set *set, struct epoll_item *item)
+static void link_item(struct epoll_set *set, struct entry *entry, struct epoll_item *item)
 {
-    struct epoll_item *before = NULL;
-    if (!item->queued)
-        return;
-    for (struct epoll_item *i = set->ready; i != item; i = i->next_ready)
-        before = i;
-    if (before)
-        before->next_ready = item->next_ready;
-    else
-        set->ready = item->next_ready;
-    if (set->ready_last == item)
-        set->ready_last = before;
-    item->queued = false;
+    item->prev_in_set = NULL;
+    item->next_in_set = set->items;
+    if (set->items)
+        set->items->prev_in_set = item;
+    set->items = item;
+    item->next_of_entry = entry->items;
+    entry->items = item;
 }
 
 static void unlink_item(struct epoll_set *set, struct epoll_item *item)
 {
-    struct epoll_item **at = &set->items;
-    while (*at && *at != item)
-        at = &(*at)->next_in_set;
-    if (*at)
-        *at = item->next_in_set;
-    at = &item->entry->items;
+    if (item->next_in_set)
+        item->next_in_set->prev_in_set = item->prev_in_set;
+    if (item->prev_in_set)
+        item->prev_in_set->next_in_set = item->next_in_set;
+    else
+        set->items = item->next_in_set;
+    /* Of an entry's there are few. */
+    struct epoll_item **at = &item->entry->items;
     while (*at && *at != item)
         at = &(*at)->next_of_entry;
     if (*at)
@@ -166,7 +165,7 @@ static void unwatch(struct epoll_set *set, struct epoll_item *item)
     for (uint32_t i = 0; i < item->n_watches && set->client && set->epoch == client_epoch(); i++) {
         struct dmm_watch *watch = waiter_slot(set->client, item->watched[i].sock, item->slots[i]);
         if (watch)
-            waiter_give_up(set->client, item->watched[i].index, watch, item->slots[i]);
+            waiter_park(watch);
     }
     item->n_watches = 0;
 }
@@ -177,7 +176,7 @@ static void remove_item(struct epoll_set *set, struct epoll_item *item, bool clo
 {
     if (!closing)
         unwatch(set, item);
-    unqueue(set, item);
+    epoll_unqueue(set, item);
     unlink_item(set, item);
     item->set = NULL;
     item->entry = NULL;
@@ -219,10 +218,7 @@ static int add_item(struct epoll_set *set, struct entry *entry, int fd,
         pool_give(&items, item);
         return r;
     }
-    item->next_in_set = set->items;
-    set->items = item;
-    item->next_of_entry = entry->items;
-    entry->items = item;
+    link_item(set, entry, item);
     if (set->client)
         watch_parts(set, item);
     epoll_queue(set, item, EPOLL_ALL_NEWS);

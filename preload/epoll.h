@@ -10,8 +10,11 @@
  *     Order: entry->lock, then set->lock.
  *   - An item is on the ready queue at most once. An item is on it if the socket may be ready and
  *     that was not told yet (edge) or may still hold (level): as the kernel's ready list.
- *   - A watch of the set's waitset has the item's number + 1 as cookie. News whose item is gone, or
- *     not the set's, are ignored.
+ *   - A watch of the set's waitset has the item's number + 1 as cookie, or is parked (waiter.h):
+ * its socket was taken out and may come back. News whose item is gone, or not the set's, are
+ * ignored.
+ *   - The doorbell is edge-triggered, so what rang is read only now and then, long before it is
+ * full.
  *   - While a thread sleeps in the epfd, and while the epfd is itself inside a poll or another
  * epoll
  *     (`nested`), the waitset is armed. Whoever takes news re-arms it for the others that sleep.
@@ -51,8 +54,8 @@ struct epoll_item {
     uint8_t n_watches; /* of the entry's parts, from the first */
     uint8_t slots[DMM_MAPPING_INSTANCES];
     struct part watched[DMM_MAPPING_INSTANCES];
-    struct epoll_item *next_ready;
-    struct epoll_item *next_in_set, *next_of_entry;
+    struct epoll_item *next_ready, *prev_ready;
+    struct epoll_item *next_in_set, *prev_in_set, *next_of_entry;
 };
 
 struct epoll_set {
@@ -68,6 +71,8 @@ struct epoll_set {
     bool kernel_fds; /* there may be kernel fds in the epfd */
     uint32_t sleepers;
     uint32_t turns; /* calls since the kernel was asked */
+    _Atomic uint32_t
+        arms; /* relaxed: since the doorbell was read; as many tokens are in it at most */
     struct epoll_item *items;
     struct epoll_item *ready, *ready_last;
 };

@@ -29,7 +29,7 @@ void epoll_pass_on(struct epoll_set *set);
 /* A waitset of a live client, after attaching or a fork: re-made, and all items watch again. */
 int epoll_need_waitset(struct epoll_set *set, struct client *client);
 void epoll_drop_waitset(struct epoll_set *set);
-/* Takes what rang; notices the sidecar's death. Not under set->lock. */
-void epoll_drain_bell(struct epoll_set *set);
+/* Off the ready queue, if it is on it. */
+void epoll_unqueue(struct epoll_set *set, struct epoll_item *item);
 
 #endif

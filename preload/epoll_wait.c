@@ -13,7 +13,8 @@
 
 static const char recover_tag = 'r';
 
-#define KERNEL_TURN 4 /* busy calls between looks at the kernel's fds */
+#define KERNEL_TURN 4  /* busy calls between looks at the kernel's fds */
+#define BELL_TOKENS 64 /* arms between reads of the doorbell, which holds some 200 */
 
 /* ---- the ready queue ---- */
 
@@ -24,11 +25,33 @@ void epoll_queue(struct epoll_set *set, struct epoll_item *item, uint32_t news)
         return;
     item->queued = true;
     item->next_ready = NULL;
+    item->prev_ready = set->ready ? set->ready_last : NULL;
     if (set->ready)
         set->ready_last->next_ready = item;
     else
         set->ready = item;
     set->ready_last = item;
+}
+
+void epoll_unqueue(struct epoll_set *set, struct epoll_item *item)
+{
+    if (!item->queued)
+        return;
+    if (item->next_ready)
+        item->next_ready->prev_ready = item->prev_ready;
+    else
+        set->ready_last = item->prev_ready;
+    if (item->prev_ready)
+        item->prev_ready->next_ready = item->next_ready;
+    else
+        set->ready = item->next_ready;
+    item->queued = false;
+}
+
+static void arm(struct epoll_set *set)
+{
+    atomic_fetch_add_explicit(&set->arms, 1, memory_order_relaxed);
+    dmm_arm(&dmm_region_waitset(set->client->region, set->waitset)->armed);
 }
 
 static struct dmm_watch *watch_of_node(struct client *client, uint32_t node)
@@ -48,13 +71,17 @@ void epoll_take_news(struct epoll_set *set)
     struct epoll_item *first = NULL;
     struct epoll_item *last = NULL;
     while (node) {
-        struct dmm_watch *watch = watch_of_node(set->client, node);
+        const uint32_t at = node;
+        struct dmm_watch *watch = watch_of_node(set->client, at);
         if (!watch)
             break;
         /* The next node is read before `pending` is cleared: then the watch may be linked again. */
         node = atomic_load_explicit(&watch->next, memory_order_relaxed);
         uint32_t news = atomic_exchange_explicit(&watch->pending, 0, memory_order_acq_rel);
         uint32_t cookie = atomic_load_explicit(&watch->cookie, memory_order_relaxed);
+        if (cookie == WAITER_PARKED &&
+            atomic_load_explicit(&watch->owner, memory_order_relaxed) == set->waitset + 1)
+            waiter_give_up(set->client, (at - 1) >> 8, watch, (at - 1) & 255);
         struct epoll_item *item = cookie ? epoll_item_at(cookie - 1) : NULL;
         if (!item || item->set != set)
             continue;
@@ -63,15 +90,20 @@ void epoll_take_news(struct epoll_set *set)
             continue;
         item->queued = true;
         item->next_ready = first;
+        item->prev_ready = NULL;
+        if (first)
+            first->prev_ready = item;
         first = item;
         last = last ? last : item;
     }
     if (!first)
         return;
-    if (set->ready)
+    if (set->ready) {
         set->ready_last->next_ready = first;
-    else
+        first->prev_ready = set->ready_last;
+    } else {
         set->ready = first;
+    }
     set->ready_last = last;
 }
 
@@ -132,10 +164,7 @@ static uint32_t told(const struct epoll_item *item)
 static struct epoll_item *pop(struct epoll_set *set)
 {
     struct epoll_item *item = set->ready;
-    set->ready = item->next_ready;
-    if (!set->ready)
-        set->ready_last = NULL;
-    item->queued = false;
+    epoll_unqueue(set, item);
     return item;
 }
 
@@ -200,7 +229,7 @@ void epoll_pass_on(struct epoll_set *set)
     if (!set->sleepers && !set->nested)
         return;
     if (set->client && set->epoch == client_epoch()) {
-        dmm_arm(&dmm_region_waitset(set->client->region, set->waitset)->armed);
+        arm(set);
         epoll_take_news(set);
     }
     if (epoll_has_news(set))
@@ -208,13 +237,23 @@ void epoll_pass_on(struct epoll_set *set)
     errno = saved;
 }
 
-void epoll_drain_bell(struct epoll_set *set)
+/* The doorbell rang: reads it when much may be in it, and when `events` tell of the sidecar's end.
+ * Not under set->lock. */
+static void answer_bell(struct epoll_set *set, uint32_t events)
 {
-    char tokens[64];
+    char tokens[BELL_TOKENS];
     struct client *client = set->client;
     if (!client || set->epoch != client_epoch())
         return;
-    if (REAL(recv)(set->doorbell, tokens, sizeof(tokens), MSG_DONTWAIT) == 0)
+    bool end = events & (EPOLLHUP | EPOLLERR);
+    if (!end && atomic_load_explicit(&set->arms, memory_order_relaxed) < BELL_TOKENS)
+        return;
+    atomic_store_explicit(&set->arms, 0, memory_order_relaxed);
+    ssize_t n;
+    do
+        n = REAL(recv)(set->doorbell, tokens, sizeof(tokens), MSG_DONTWAIT);
+    while (n > 0);
+    if (n == 0)
         client_died(client);
 }
 
@@ -250,7 +289,7 @@ static int sift(struct epoll_set *set, struct epoll_event *events, int n, bool *
         uint64_t data = events[i].data.u64;
         if (data == (uint64_t)(uintptr_t)set) {
             *rang = true;
-            epoll_drain_bell(set);
+            answer_bell(set, events[i].events);
             continue;
         }
         if (data == (uint64_t)(uintptr_t)&epoll_kick_tag) {
@@ -337,7 +376,7 @@ static bool fall_asleep(struct epoll_set *set)
 {
     lock_take(&set->lock, LOCK_PRIVATE);
     if (set->client && set->epoch == client_epoch())
-        dmm_arm(&dmm_region_waitset(set->client->region, set->waitset)->armed);
+        arm(set);
     epoll_take_news(set);
     bool ready = epoll_has_news(set);
     if (!ready)

@@ -158,6 +158,22 @@ int waiter_claim(struct client *client, uint32_t waitset, const struct part *par
     return slot;
 }
 
+int waiter_unpark(struct client *client, uint32_t waitset, const struct part *part, uint32_t cookie)
+{
+    uint32_t n = atomic_load_explicit(&part->sock->watches_ext, memory_order_acquire)
+                     ? DMM_WATCH_MAX
+                     : DMM_WATCH_INLINE;
+    for (uint32_t slot = 0; slot < n; slot++) {
+        struct dmm_watch *watch = waiter_slot(client, part->sock, slot);
+        if (atomic_load_explicit(&watch->owner, memory_order_acquire) == waitset + 1 &&
+            atomic_load_explicit(&watch->cookie, memory_order_relaxed) == WAITER_PARKED) {
+            atomic_store_explicit(&watch->cookie, cookie, memory_order_relaxed);
+            return (int)slot;
+        }
+    }
+    return -ENOENT;
+}
+
 void waiter_give_up(struct client *client, uint32_t socket, struct dmm_watch *watch, uint32_t slot)
 {
     atomic_store_explicit(&watch->cookie, 0, memory_order_relaxed);

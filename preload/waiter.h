@@ -58,6 +58,17 @@ int waiter_watch(struct waiter *waiter, const struct part *part);
  * command sent. Also for epoll sets. */
 int waiter_claim(struct client *client, uint32_t waitset, const struct part *part, uint32_t cookie,
                  uint32_t events);
+/* A watch of the waitset's that nobody wants at the moment, left where it is: programs take a
+ * socket out of an epoll set and put it in again with each request. Under what guards the waitset.
+ * News that come to it meanwhile give it up. */
+#define WAITER_PARKED UINT32_MAX /* its cookie */
+static inline void waiter_park(struct dmm_watch *watch)
+{
+    atomic_store_explicit(&watch->cookie, WAITER_PARKED, memory_order_relaxed);
+}
+/* Takes a parked one of the socket again: its slot, or -ENOENT. No command is sent. */
+int waiter_unpark(struct client *client, uint32_t waitset, const struct part *part,
+                  uint32_t cookie);
 /* The watch in slot `slot` of the socket. */
 struct dmm_watch *waiter_slot(struct client *client, struct dmm_socket *sock, uint32_t slot);
 void waiter_give_up(struct client *client, uint32_t socket, struct dmm_watch *watch, uint32_t slot);

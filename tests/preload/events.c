@@ -270,6 +270,49 @@ static void sets(void)
     close(epfd);
 }
 
+/* Taken out and put in again, as some event loops do with each request; with data that comes while
+ * it is out, before, and after; more rings than the doorbell would hold unread. */
+static void out_and_in(uint32_t mode)
+{
+    char buf[64];
+    int server, client = say_pair(&server), other = epoll_create1(0), epfd = epoll_create1(0);
+    struct epoll_event e = {.events = EPOLLIN | mode, .data.u32 = 5};
+    say_case("epoll: out and in again");
+    SAY(epoll_ctl(epfd, EPOLL_CTL_ADD, server, &e));
+    SAY(epoll_ctl(epfd, EPOLL_CTL_DEL, server, NULL));
+    write_late(&client);
+    say_settle();
+    one(epfd, "out", 20);
+    SAY(epoll_ctl(epfd, EPOLL_CTL_ADD, server, &e));
+    one(epfd, "in", 1000);
+    SAY(read(server, buf, sizeof(buf)));
+    one(epfd, "read", 20);
+    SAY(epoll_ctl(epfd, EPOLL_CTL_DEL, server, NULL));
+    SAY(epoll_ctl(other, EPOLL_CTL_ADD, server, &e));
+    SAY(epoll_ctl(epfd, EPOLL_CTL_ADD, server, &e));
+    write_late(&client);
+    one(epfd, "both", 1000);
+    one(other, "both", 1000);
+    SAY(read(server, buf, sizeof(buf)));
+    SAY(epoll_ctl(other, EPOLL_CTL_DEL, server, NULL));
+    int woken = 0;
+    for (int i = 0; i < 400; i++) {
+        epoll_ctl(epfd, EPOLL_CTL_DEL, server, NULL);
+        epoll_ctl(epfd, EPOLL_CTL_ADD, server, &e);
+        pthread_t later = say_later(0, write_late, &client);
+        woken += epoll_wait(epfd, &e, 1, 2000);
+        pthread_join(later, NULL);
+        if (read(server, buf, sizeof(buf)) != 4)
+            woken = -1000;
+        e = (struct epoll_event){.events = EPOLLIN | mode, .data.u32 = 5};
+    }
+    SAY(woken);
+    close(server);
+    close(client);
+    close(epfd);
+    close(other);
+}
+
 static void connecting(void)
 {
     struct sockaddr_in at;
@@ -313,6 +356,8 @@ int main(int argc, char **argv)
     edge();
     oneshot();
     sets();
+    out_and_in(0);
+    out_and_in(EPOLLET);
     connecting();
     return 0;
 }
