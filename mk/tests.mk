@@ -158,7 +158,7 @@ demo: deps-then-demo-run
 bench: deps-then-bench-run
 demo-run: programs
 	$(Q)DMM_BUILD=$(abspath $(BUILD)) examples/demo
-bench-run: programs
+bench-run: programs $(BUILD)/tests/bench/tcpip_mem
 	$(Q)DMM_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/bench.py --out $(BUILD)/bench $(BENCH)
 test-run: programs fuzz-programs $(UNIT_BINS)
 	$(Q)$(RUN) --unit $(UNIT_BINS) --fuzz $(FUZZ_BINS) --e2e $(E2E_FILES)

@@ -23,6 +23,12 @@ static inline uint64_t hash_tuple(const struct hash_key *key, const struct ip_ad
                                   uint16_t local_port, const struct ip_addr *remote,
                                   uint16_t remote_port)
 {
+    if (ip_addr_is_v4(local) && ip_addr_is_v4(remote)) {
+        const uint64_t two[2] = {(uint64_t)local->w[3] << 32 | remote->w[3],
+                                 (uint64_t)local_port << 16 | remote_port};
+        return hash_words(key, two, 2);
+    }
+
     const uint64_t words[5] = {local->q[0], local->q[1], remote->q[0], remote->q[1],
                                (uint64_t)local_port << 16 | remote_port};
     return hash_words(key, words, 5);

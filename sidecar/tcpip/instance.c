@@ -76,7 +76,11 @@ void tcpip_destroy(struct tcpip *ip)
 void tcpip_frames(struct tcpip *ip, unsigned port, const struct dmm_frame *frames, unsigned n)
 {
     tcpip_enter(ip);
-    net_frames(ip, port, frames, n);
+    for (unsigned some; n > 0; frames += some, n -= some) {
+        some = n < TCP_LOOK_AHEAD ? n : TCP_LOOK_AHEAD;
+        tcp_look_ahead(ip, frames, some);
+        net_frames(ip, port, frames, some);
+    }
 }
 
 void tcpip_port_writable(struct tcpip *ip, unsigned port)

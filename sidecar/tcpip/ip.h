@@ -153,6 +153,9 @@ struct ip_error {
 /* Upcalls, implemented by TCP and UDP. The error functions return true if it is about a live socket
  * (TCP: and the sequence number is outstanding); net remembers a path MTU only then. */
 void tcp_segment_arrives(struct tcpip *ip, const struct ip_packet *packet);
+/* Frames that come next, TCP_LOOK_AHEAD at most: fetches the connections that they are for. */
+#define TCP_LOOK_AHEAD 16
+void tcp_look_ahead(const struct tcpip *ip, const struct dmm_frame *frames, unsigned n);
 bool tcp_icmp_error(struct tcpip *ip, const struct ip_error *error);
 void udp_datagram_arrives(struct tcpip *ip, const struct ip_packet *packet);
 bool udp_icmp_error(struct tcpip *ip, const struct ip_error *error);

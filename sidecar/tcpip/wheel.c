@@ -127,6 +127,7 @@ unsigned wheel_advance(struct wheel *wheel, struct tcpip *ip, uint64_t now)
             struct wheel_timer *timer = wheel->due;
 
             list_remove(timer);
+            __builtin_prefetch(wheel->due);
             if (timer->expires > wheel->tick) {
                 place(wheel, timer);
             } else {

@@ -14,8 +14,11 @@ import os
 import platform
 import statistics
 import sys
+import time
 
 import cases
+import memory
+import percall
 import plot
 import pods
 import single
@@ -30,13 +33,38 @@ def modes(stack):
             pods.Mode("m", "kernel under the shim", mapped, shim=True, link="veth")]
 
 
+BUILD = single.BUILD
+BEGAN = time.monotonic()
+
+
+def progress(text):
+    """To stderr: on a terminal one line that changes, else a line each."""
+    seconds = int(time.monotonic() - BEGAN)
+    line = f"[{seconds // 60:2}:{seconds % 60:02}] {text}"
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{line}")
+    else:
+        sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def say(text):
+    """A result, in the place of the line that shows the progress."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+    print(text, flush=True)
+
+
 def run_group(group, all_modes, rounds, results):
     for mode in all_modes:
+        progress(f"{group[0].label}: server on {mode.label}")
         group[0].start(mode)
     for case in group:
         samples = {mode.name: [] for mode in all_modes}
-        for _ in range(rounds):
+        for turn in range(rounds):
             for mode in all_modes:
+                progress(f"{case.label}: {mode.label}, round {turn + 1} of {rounds}")
                 samples[mode.name].append(case.measure(mode))
         entry = {"case": case.label, "unit": case.unit, "better": case.better, "modes": {}}
         for mode in all_modes:
@@ -61,29 +89,38 @@ def add_ratios(entry):
 
 def print_entry(entry):
     for mode in entry["modes"].values():
-        print(f"{entry['case']:32} {mode['label']:24} {mode['value']:>12,.2f} {entry['unit']:11} x{mode['ratio']:<6.2f}"
-              f" CPU {mode['cpu_us_per_op']:>9.2f} us/op x{mode['cpu_ratio']:.2f}", flush=True)
+        say(f"{entry['case']:32} {mode['label']:24} {mode['value']:>12,.2f} {entry['unit']:11} x{mode['ratio']:<6.2f}"
+            f" CPU {mode['cpu_us_per_op']:>9.2f} us/op x{mode['cpu_ratio']:.2f}")
 
 
 def singles(all_modes, rounds):
     by_name = {mode.name: mode for mode in all_modes}
     veth = by_name["v"]
-    out = {"cni_ms": single.cni_times(max(rounds, 5) * 4), "sidecar_start_ms": single.sidecar_start(veth, rounds)}
+    out = {"cni_ms": single.cni_times(4, progress)}
+    progress("sidecar: start")
+    out["sidecar_start_ms"] = single.sidecar_start(veth, rounds)
+    progress("sidecar: 10 s without traffic")
     out["idle_cpu_percent"], out["sidecar_pss_mb"] = single.sidecar_idle(veth, 10)
     redis = cases.GROUPS[0][0]
     out["bytes_per_idle_connection"] = {}
     for mode in (by_name["k"], veth):
+        progress(f"memory of idle connections: {mode.label}")
         redis.start(mode)
         out["bytes_per_idle_connection"][mode.label] = single.memory_per_connection(mode, 1000)
         mode.stop()
     return out
 
 
+def print_memory(figures):
+    for label, figure in figures.items():
+        say(f"in memory: {label:44} {figure['value']:>16,.0f} {figure['unit']}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stack", default=os.environ.get("DMM_BENCH_STACK", "tcpip"))
     parser.add_argument("--rounds", type=int, default=5, help="samples of each figure (default 5)")
-    parser.add_argument("--only", default="", help="run only cases whose label contains this")
+    parser.add_argument("--only", default="", help="run only cases whose label contains this; `memory`: the library alone")
     parser.add_argument("--modes", default="kvum", help="of k, v, u, m (default all; k is always run)")
     parser.add_argument("--out", default="build/bench")
     args = parser.parse_args()
@@ -91,10 +128,12 @@ def main():
         sys.exit("bench.py: must run as root")
     pods.clean()
     os.makedirs(pods.WORK)
+    report = {}
     chosen = [m for m in modes(args.stack) if m.name in args.modes + "k"]
     results = []
     try:
-        for mode in chosen:
+        for mode in chosen if args.only != "memory" else []:
+            progress(f"pods: {mode.label}")
             mode.up()
         for group in cases.GROUPS:
             wanted = [case for case in group if args.only in case.label]
@@ -102,9 +141,15 @@ def main():
                 run_group(wanted, chosen, args.rounds, results)
         report = {"kernel": platform.release(), "cpus": os.cpu_count(), "stack": args.stack, "rounds": args.rounds,
                   "cases": results}
+        if not args.only:
+            report["calls_ns"] = percall.run(BUILD, [m for m in chosen if m.name != "u"], args.rounds, progress)
+            say(json.dumps(report["calls_ns"], indent=2))
+        if not args.only or args.only == "memory":
+            report["tcpip_in_memory"] = memory.run(BUILD, args.rounds, progress)
+            print_memory(report["tcpip_in_memory"])
         if not args.only and {"v", "k"} <= {m.name for m in chosen}:
             report["single"] = singles(chosen, args.rounds)
-            print(json.dumps(report["single"], indent=2))
+            say(json.dumps(report["single"], indent=2))
     finally:
         for mode in chosen:
             mode.down()
@@ -117,7 +162,7 @@ def main():
                                     for m in others]) for e in results for what in ("", ", per CPU")]
     with open(f"{args.out}/bench.svg", "w", encoding="ascii") as f:
         f.write(plot.svg(f"DMM ({args.stack}) against the kernel, {os.cpu_count()} CPUs", rows, [m.label for m in others]))
-    print(f"written: {args.out}/bench.json, {args.out}/bench.svg")
+    say(f"written: {args.out}/bench.json, {args.out}/bench.svg")
 
 
 if __name__ == "__main__":

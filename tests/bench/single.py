@@ -5,39 +5,56 @@ import os
 import statistics
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pods
 from measure import process_seconds, pss_bytes
 
+BUILD = os.environ.get("DMM_BUILD", os.path.join(pods.TOP, "build"))
+CNI_AT_ONCE = 50
+
 
 def _cni(plugin, command, netns, conf):
-    env = dict(pods.ENV, CNI_COMMAND=command, CNI_CONTAINERID="bench-cni", CNI_IFNAME="net1",
-               CNI_NETNS=f"/run/netns/{netns}", CNI_PATH=f"{pods.TOP}/build:/usr/lib/cni",
-               CNI_ARGS="IgnoreUnknown=1;K8S_POD_UID=bench-cni")
+    env = dict(pods.ENV, CNI_COMMAND=command, CNI_CONTAINERID=netns, CNI_IFNAME="net1",
+               CNI_NETNS=f"/run/netns/{netns}", CNI_PATH=f"{BUILD}:/usr/lib/cni",
+               CNI_ARGS=f"IgnoreUnknown=1;K8S_POD_UID={netns}")
     begin = time.perf_counter()
     subprocess.run([plugin], env=env, input=json.dumps(conf).encode(), check=True, capture_output=True)
     return (time.perf_counter() - begin) * 1e3
 
 
-def cni_times(rounds):
-    """Milliseconds of ADD and DEL, ours and Debian's bridge, both with host-local; interleaved medians."""
-    netns = "dmm-bench-cni"
+def _percentiles(samples):
+    ordered = sorted(samples)
+    return {f"p{p}": ordered[min(len(ordered) - 1, len(ordered) * p // 100)] for p in (50, 95, 99)}
+
+
+def cni_times(batches, progress):
+    """Milliseconds of ADD and DEL, ours and Debian's bridge, both with host-local, one at a time and fifty at once
+    (each in a network namespace of its own); interleaved."""
     ipam = {"type": "host-local", "dataDir": pods.WORK + "/ipam", "ranges": [[{"subnet": "10.85.0.0/16"}]]}
     common = {"cniVersion": "1.0.0", "name": "bench-cni", "ipam": ipam}
     ours = dict(common, type="dmm", podDir=pods.WORK + "/run", stateDir=pods.WORK + "/state",
                 link={"type": "veth", "bridge": "dmmbcni"}, stacks=[{"name": "fast", "type": "tcpip"}])
     theirs = dict(common, type="bridge", bridge="dmmbcni")
-    figures = {key: [] for key in ("dmm ADD", "dmm DEL", "bridge ADD", "bridge DEL")}
-    subprocess.run(["ip", "netns", "add", netns], check=True)
+    plugins = (("dmm", f"{BUILD}/dmm", ours), ("bridge", "/usr/lib/cni/bridge", theirs))
+    names = [f"dmm-bench-cni{i}" for i in range(CNI_AT_ONCE)]
+    figures = {}
+    for name in names:
+        subprocess.run(["ip", "netns", "add", name], check=True)
     try:
-        for _ in range(rounds):
-            for name, plugin, conf in (("dmm", f"{pods.TOP}/build/dmm", ours), ("bridge", "/usr/lib/cni/bridge", theirs)):
-                figures[name + " ADD"].append(_cni(plugin, "ADD", netns, conf))
-                figures[name + " DEL"].append(_cni(plugin, "DEL", netns, conf))
+        for at_once in (1, CNI_AT_ONCE):
+            with ThreadPoolExecutor(at_once) as pool:
+                for batch in range(batches):
+                    progress(f"CNI, {at_once} at once: batch {batch + 1} of {batches}")
+                    for plugin, path, conf in plugins:
+                        for command in ("ADD", "DEL"):
+                            times = pool.map(lambda n, p=path, c=command, f=conf: _cni(p, c, n, f), names)
+                            figures.setdefault(f"{plugin} {command}, {at_once} at once", []).extend(times)
     finally:
-        subprocess.run(["ip", "netns", "del", netns], check=False)
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False)
         subprocess.run(["ip", "link", "del", "dmmbcni"], check=False)
-    return {key: statistics.median(values) for key, values in figures.items()}
+    return {key: _percentiles(samples) for key, samples in figures.items()}
 
 
 def sidecar_start(mode, rounds):

@@ -81,7 +81,6 @@ void tcp_segment_arrives(struct tcpip *ip, const struct ip_packet *packet)
 
     struct tcb *t = tcb_of_endpoint(ep);
 
-    tcb_prefetch(t);
     t->segs_in += segment_count(&seg);
     if (ep->state == TCPS_SYN_SENT)
         syn_sent_arrives(t, &seg);

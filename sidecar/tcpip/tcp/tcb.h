@@ -269,7 +269,7 @@ static inline struct tcb *tcb_of_endpoint(struct tcp_endpoint *ep)
  */
 static inline void tcb_prefetch(const struct tcb *t)
 {
-    for (size_t i = 0; i < offsetof(struct tcb, user_timeout_ms); i += 64)
+    for (size_t i = 0; i < sizeof(struct tcb); i += 64)
         __builtin_prefetch((const char *)t + i);
 }
 
