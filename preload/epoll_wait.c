@@ -237,16 +237,12 @@ void epoll_pass_on(struct epoll_set *set)
     errno = saved;
 }
 
-/* The doorbell rang: reads it when much may be in it, and when `events` tell of the sidecar's end.
- * Not under set->lock. */
-static void answer_bell(struct epoll_set *set, uint32_t events)
+/* Takes what rang; notices the sidecar's death. Not under set->lock. */
+static void read_bell(struct epoll_set *set)
 {
     char tokens[BELL_TOKENS];
     struct client *client = set->client;
     if (!client || set->epoch != client_epoch())
-        return;
-    bool end = events & (EPOLLHUP | EPOLLERR);
-    if (!end && atomic_load_explicit(&set->arms, memory_order_relaxed) < BELL_TOKENS)
         return;
     atomic_store_explicit(&set->arms, 0, memory_order_relaxed);
     ssize_t n;
@@ -255,6 +251,14 @@ static void answer_bell(struct epoll_set *set, uint32_t events)
     while (n > 0);
     if (n == 0)
         client_died(client);
+}
+
+/* The doorbell rang: it is read when much may be in it, and when `events` tell of its end. */
+static void answer_bell(struct epoll_set *set, uint32_t events)
+{
+    if ((events & (EPOLLHUP | EPOLLERR)) ||
+        atomic_load_explicit(&set->arms, memory_order_relaxed) >= BELL_TOKENS)
+        read_bell(set);
 }
 
 static void drain_kick(struct epoll_set *set)
@@ -268,7 +272,7 @@ bool epoll_nest(struct entry *entry)
 {
     struct epoll_set *set = entry->set;
     /* What rang before is looked at now; only what comes after the arming may make it readable. */
-    epoll_drain_bell(set);
+    read_bell(set);
     lock_take(&set->lock, LOCK_PRIVATE);
     set->nested = true;
     epoll_take_news(set);
@@ -348,7 +352,7 @@ static int look(struct epoll_set *set, int epfd, struct epoll_event *events, int
 {
     bool rang = false;
     if (set->nested)
-        epoll_drain_bell(set); /* else it would stay readable to the outer one */
+        read_bell(set); /* else it would stay readable to the outer one */
     lock_take(&set->lock, LOCK_PRIVATE);
     if (__builtin_expect(set->items && set->client && set->epoch != client_epoch(), 0)) {
         /* A forked child's first look at a set of its parent's: it needs a waitset of its own. */
