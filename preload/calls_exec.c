@@ -80,6 +80,7 @@ int execl(const char *path, const char *first, ...)
     va_start(ap, first);
     size_t n = count_arguments(&ap);
     va_end(ap);
+    /* cppcheck-suppress allocaCalled ; after a fork there may be no other memory to have */
     char **argv = alloca((n + 1) * sizeof(*argv));
     va_start(ap, first);
     collect_arguments(argv, first, n, &ap);
@@ -93,6 +94,7 @@ int execlp(const char *file, const char *first, ...)
     va_start(ap, first);
     size_t n = count_arguments(&ap);
     va_end(ap);
+    /* cppcheck-suppress allocaCalled ; after a fork there may be no other memory to have */
     char **argv = alloca((n + 1) * sizeof(*argv));
     va_start(ap, first);
     collect_arguments(argv, first, n, &ap);
@@ -106,6 +108,7 @@ int execle(const char *path, const char *first, ...)
     va_start(ap, first);
     size_t n = count_arguments(&ap);
     va_end(ap);
+    /* cppcheck-suppress allocaCalled ; after a fork there may be no other memory to have */
     char **argv = alloca((n + 1) * sizeof(*argv));
     va_start(ap, first);
     collect_arguments(argv, first, n, &ap);

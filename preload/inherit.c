@@ -6,6 +6,7 @@
 #include "preload/share.h"
 #include "preload/stdio.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,18 +67,10 @@ static long parse(const char *text, uint8_t token[TOKEN_BYTES])
     return text[2 * (size_t)TOKEN_BYTES] == '.' ? number(text + 2 * (size_t)TOKEN_BYTES + 1) : -1;
 }
 
-struct dirent_kernel { /* getdents64(2) */
-    uint64_t ino;
-    int64_t off;
-    uint16_t len;
-    uint8_t type;
-    char name[];
-};
-
 /* The open fds. opendir() would allocate, and nothing of the program's has run yet. */
 static size_t list_fds(int fds[FDS_MAX])
 {
-    _Alignas(struct dirent_kernel) char buf[4096];
+    _Alignas(struct dirent64) char buf[4096];
     size_t n = 0;
     int dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0) {
@@ -90,11 +83,11 @@ static size_t list_fds(int fds[FDS_MAX])
     long got;
     while ((got = REAL(syscall)(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
         for (long at = 0; at < got;) {
-            const struct dirent_kernel *entry = (const struct dirent_kernel *)(buf + at);
-            int fd = (int)number(entry->name);
+            const struct dirent64 *entry = (const struct dirent64 *)(buf + at);
+            int fd = (int)number(entry->d_name);
             if (fd >= 0 && fd != dir && n < FDS_MAX)
                 fds[n++] = fd;
-            at += entry->len;
+            at += entry->d_reclen;
         }
     }
     REAL(close)(dir);

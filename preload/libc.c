@@ -40,9 +40,11 @@ pid_t libc_gettid(void)
 }
 
 #ifdef __GLIBC__
-/* glibc's own, from 2.18 on; keys are in another library before 2.34. */
+/* glibc's own, from 2.18 on; keys are in another library before 2.34.
+ * NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 int __cxa_thread_atexit_impl(void (*fn)(void *), void *arg, void *dso);
 extern void *__dso_handle;
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 void libc_at_thread_exit(void (*fn)(void *), void *arg)
 {

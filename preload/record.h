@@ -9,11 +9,13 @@
 #ifndef DMM_PRELOAD_RECORD_H
 #define DMM_PRELOAD_RECORD_H
 
+#include "common/proto.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
-#define RECORD_OPTIONS 24
-#define RECORD_VALUE   24 /* bytes: ip_mreqn, ipv6_mreq and timeval fit */
+#define RECORD_OPTIONS DMM_EXPORT_OPTIONS
+#define RECORD_VALUE   DMM_EXPORT_VALUE /* bytes: ip_mreqn, ipv6_mreq and timeval fit */
 
 struct record_option {
     int32_t level, name;

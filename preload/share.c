@@ -11,8 +11,7 @@
 #include <string.h>
 #include <sys/un.h>
 
-_Static_assert(sizeof(struct dmm_export_option) == sizeof(struct record_option) &&
-                   DMM_EXPORT_OPTIONS == RECORD_OPTIONS && DMM_EXPORT_VALUE == RECORD_VALUE,
+_Static_assert(sizeof(struct dmm_export_option) == sizeof(struct record_option),
                "a record goes into an export as it is");
 
 /* ---- leaving ---- */
@@ -238,7 +237,7 @@ static uint64_t cookie_of(int fd)
 
 bool share_is_placeholder(int fd)
 {
-    struct sockaddr_un name;
+    struct sockaddr_un name = {.sun_family = AF_UNSPEC};
     socklen_t len = sizeof(name);
     const size_t prefix = sizeof(DMM_PLACEHOLDER_NAME) - 1;
     return REAL(getsockname)(fd, (struct sockaddr *)&name, &len) == 0 &&

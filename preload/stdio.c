@@ -61,13 +61,13 @@ static bool remember(FILE *file, int fd)
     return true;
 }
 
-int stdio_remembered(FILE *file)
+int stdio_remembered(const FILE *file)
 {
     (void)file;
     return -1;
 }
 
-void stdio_forget(FILE *file)
+void stdio_forget(const FILE *file)
 {
     (void)file;
 }
@@ -95,7 +95,7 @@ static bool remember(FILE *file, int fd)
     return found;
 }
 
-int stdio_remembered(FILE *file)
+int stdio_remembered(const FILE *file)
 {
     for (size_t i = 0; i < FILES_MAX; i++) {
         if (atomic_load_explicit(&slots[i].file, memory_order_acquire) == file)
@@ -104,7 +104,7 @@ int stdio_remembered(FILE *file)
     return -1;
 }
 
-void stdio_forget(FILE *file)
+void stdio_forget(const FILE *file)
 {
     for (size_t i = 0; i < FILES_MAX; i++) {
         if (atomic_load_explicit(&slots[i].file, memory_order_acquire) == file)

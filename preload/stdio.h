@@ -17,8 +17,8 @@ FILE *stdio_open(int fd, const char *mode);
 void stdio_take_over(int fd);
 /* For a libc whose FILEs keep no fd of the shim's: that of a FILE of stdio_open(), or -1; and its
  * end. */
-int stdio_remembered(FILE *file);
-void stdio_forget(FILE *file);
+int stdio_remembered(const FILE *file);
+void stdio_forget(const FILE *file);
 /* The fd of a FILE; -1 without errno being set if it has none. */
 int stdio_fileno(FILE *file);
 

@@ -8,20 +8,17 @@
 
 enum how { DAEMON, TWICE, CLOSING, CLONE, CLONE_NUMBER, CLONE3_NUMBER, FORK_ONLY, HOWS };
 
-static void serve_one(int listener)
+static int serve_one(int listener)
 {
     char buf[8];
     int fd = accept(listener, NULL, NULL);
     ssize_t n = recv(fd, buf, 4, MSG_WAITALL);
-    if (n == 4 && write(fd, "served", 6) != 6)
-        _exit(1);
-    _exit(0);
+    return n == 4 && write(fd, "served", 6) == 6 ? 0 : 1;
 }
 
 static int serve_cloned(void *arg)
 {
-    serve_one(*(int *)arg);
-    return 1;
+    return serve_one(*(int *)arg);
 }
 
 /* In the child that the case began with. */
@@ -67,7 +64,7 @@ static void become(enum how how, int listener)
     default:
         break;
     }
-    serve_one(listener);
+    _exit(serve_one(listener));
 }
 
 static void one(enum how how)
