@@ -5,6 +5,8 @@
 
 load lib
 
+T=$((5 * ${DMM_TIME_FACTOR:-1})) # seconds that one answer may take
+
 setup_file() {
     lab_setup hand 27
     pod up server "dmm.fd.io/stack=$STACK"
@@ -24,14 +26,14 @@ listening() { # PORT
     within 5 has_sockets server ".state == \"LISTEN\" and (.local | endswith(\":$1\"))" 1
 }
 ask() { # PORT TEXT: the line that the server answers, by the kernel's client
-    timeout 5 "$TOP/examples/pod" exec --plain hand-server /usr/bin/python3 -c '
+    timeout $T "$TOP/examples/pod" exec --plain hand-server /usr/bin/python3 -c '
 import socket, sys
-with socket.create_connection((sys.argv[1], int(sys.argv[2])), 3) as c:
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), float(sys.argv[4])) as c:
     c.sendall(sys.argv[3].encode() + b"\n")
-    print(c.makefile().readline(), end="")' "$IP" "$1" "$2"
+    print(c.makefile().readline(), end="")' "$IP" "$1" "$2" "$T"
 }
 get() { # FILE: from nginx
-    timeout 5 "$TOP/examples/pod" exec --plain hand-server curl -sf --max-time 3 "http://$IP:8080/$1"
+    timeout $T "$TOP/examples/pod" exec --plain hand-server curl -sf --max-time $T "http://$IP:8080/$1"
 }
 
 @test "nginx takes over from nginx: USR2, QUIT, connections all the while" {
@@ -211,9 +213,9 @@ else http.createServer((q, r) => r.end('worker ' + cluster.worker.id + '\n')).li
 JS
     for how in handles shared; do
         serve node "$LAB_TMP/cluster.js" "$IP" $how
-        within 10 eval "timeout 5 '$TOP/examples/pod' exec --plain hand-server curl -sf --max-time 2 http://$IP:7006/"
+        within 10 eval "timeout $T '$TOP/examples/pod' exec --plain hand-server curl -sf --max-time $T http://$IP:7006/"
         for i in $(seq 20); do
-            timeout 5 "$TOP/examples/pod" exec --plain hand-server curl -sf --max-time 3 "http://$IP:7006/"
+            timeout $T "$TOP/examples/pod" exec --plain hand-server curl -sf --max-time $T "http://$IP:7006/"
         done >"$LAB_TMP/cluster.$how"
         sort "$LAB_TMP/cluster.$how" | uniq -c
         [ "$(grep -c '^worker' "$LAB_TMP/cluster.$how")" -eq 20 ]

@@ -23,6 +23,14 @@ teardown_file() {
     rm -rf "$POD"
 }
 
+doctor() { # [VARIABLE=VALUE...] -- PROGRAM
+    local -a set=()
+    while [ "$1" != -- ]; do set+=("$1"); shift; done
+    shift
+    run env "${set[@]}" "$BUILD/dmmctl" --pod-dir "$POD" doctor "$@"
+    echo "$output"
+}
+
 plain() { [ -z "${SAN:-}" ] || skip "a sanitizer's runtime is another matter"; }
 
 @test "the shim needs nothing of glibc that came after 2.28" {
@@ -126,14 +134,6 @@ GO
 }
 
 # ---- dmmctl doctor ----
-
-doctor() { # [VARIABLE=VALUE...] -- PROGRAM
-    local -a set=()
-    while [ "$1" != -- ]; do set+=("$1"); shift; done
-    shift
-    run env "${set[@]}" "$BUILD/dmmctl" --pod-dir "$POD" doctor "$@"
-    echo "$output"
-}
 
 @test "doctor: a program that the shim sees, and a script" {
     plain
