@@ -133,7 +133,7 @@ Subsystem sftp internal-sftp
 C
     printf 'Host *\n IdentityFile %s\n UserKnownHostsFile /dev/null\n StrictHostKeyChecking no\n User root\n LogLevel ERROR\n' \
         "$dir/user" >"$dir/client"
-    serve /usr/sbin/sshd -r -D -e -f "$dir/sshd"
+    serve /usr/sbin/sshd -D -e -f "$dir/sshd"
     listens 22
 }
 

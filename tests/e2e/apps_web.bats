@@ -21,7 +21,7 @@ teardown() {
 nginx_up() {
     nginx_conf nginx "server { listen 80 reuseport; listen 81; root $LAB_TMP/www; location /pid { return 200 \"\$pid\\n\"; } }"
     sed -i 's/^worker_processes.*/worker_processes 8;/' "$LAB_TMP/nginx.conf"
-    pod exec server nginx -c "$LAB_TMP/nginx.conf"
+    pod exec server /usr/sbin/nginx -c "$LAB_TMP/nginx.conf" # a path, for its exec of itself
     STOP=(nginx -c "$LAB_TMP/nginx.conf" -s stop)
     listens 80 8
     listens 81 1
@@ -66,6 +66,26 @@ no_errors() { # the output of wrk, ab or h2load
     new=$(pgrep -P "$(cat "$LAB_TMP/nginx-nginx/nginx.pid")" | sort)
     [ -z "$(comm -12 <(echo "$old") <(echo "$new"))" ]
     [ "$(pids 80 | wc -l)" -eq 8 ]
+}
+
+@test "nginx: a new binary takes the listeners over (exec) while clients ask" {
+    nginx_up
+    local pid=$LAB_TMP/nginx-nginx/nginx.pid old
+    old=$(cat "$pid")
+    client ab -q -n 6000 -c 20 "http://$IP:81/64" >"$LAB_TMP/ab" 2>&1 &
+    local ab=$!
+    kill -USR2 "$old"
+    within 10 test -e "$pid.oldbin"
+    within 10 eval "[ \$(pgrep -cP \$(cat $pid)) -ge 8 ]"
+    kill -WINCH "$old"
+    within 10 eval "[ \$(pgrep -cP $old) -eq 1 ]" # the new master
+    kill -QUIT "$old"
+    within 10 eval "! kill -0 $old"
+    wait "$ab" || { cat "$LAB_TMP/ab"; false; }
+    grep -E 'Complete requests: *6000' "$LAB_TMP/ab"
+    grep -E 'Failed requests: *0' "$LAB_TMP/ab"
+    [ "$(pids 80 | wc -l)" -eq 8 ]
+    on_stacks curl -sf "http://$IP/20m" | cmp - "$LAB_TMP/www/20m"
 }
 
 httpd_up() { # MPM
