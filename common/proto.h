@@ -14,9 +14,10 @@
  *            2). `token` may be that of an earlier client, if the sidecar was restarted: processes
  *            that come with the same token (and uid) become one client again, so that a listener
  *            which they shared can be shared again: after DMM_CMD_OPEN with DMM_OPEN_ADOPT, a BIND
- *            to the address and port that another such socket of the client has gives the process
- *            a hold on that one instead: reply.socket of BIND is its index, and the opened one is
- *            gone. LISTEN on it again is harmless.
+ *            to the address and port that another such socket of the client has, opened with the
+ *            same value (its index in the earlier region), gives the process a hold on that one
+ *            instead: reply.socket of BIND is its index, and the opened one is gone. LISTEN on it
+ *            again is harmless.
  *   FORK     before fork(): response has a new process index whose holds are copies of this
  *            process's, a channel, a waitset; fd 0 is the control connection that the child will
  *            own (the parent closes its copy after fork), fd 1 the waitset's doorbell. If the child

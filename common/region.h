@@ -88,7 +88,8 @@ enum dmm_command_op {
 
 enum {
     DMM_OPEN_ADOPT = 1
-}; /* OPEN+BIND+LISTEN again after a restart of the sidecar: see proto.h */
+}; /* OPEN+BIND+LISTEN again after a restart of the sidecar: see proto.h; OPEN's value: its index
+      then */
 
 #define DMM_OPT_INLINE 24
 

@@ -112,7 +112,7 @@ static uint16_t bind_family(int fd, const struct entry *entry, struct client *cl
 static int prepare_part(struct client *client, uint32_t instance, uint16_t family,
                         struct entry *entry, struct part *part)
 {
-    int r = socket_open_part(client, instance, family, entry, false, NULL, part);
+    int r = socket_open_part(client, instance, family, entry, NULL, NULL, part);
     if (r < 0)
         return r;
     socket_set_word(part->sock, WORD_STATUS,
@@ -214,7 +214,7 @@ static int become_stack(int fd, struct entry *entry, struct client *client, cons
 static int open_connecting(struct client *client, uint32_t instance, struct entry *entry,
                            const struct dmm_addr *remote, struct part *part)
 {
-    int r = socket_open_part(client, instance, remote->family, entry, false, remote, part);
+    int r = socket_open_part(client, instance, remote->family, entry, NULL, remote, part);
     if (r < 0)
         return r;
     socket_set_word(part->sock, WORD_STATUS,

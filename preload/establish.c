@@ -108,7 +108,7 @@ static int start_over(struct entry *entry, int error)
     struct part old = entry->part;
     int r = client_is_dead(entry->client) ? -ENETDOWN
                                           : socket_open_part(entry->client, old.instance,
-                                                             old.family, entry, false, NULL, &part);
+                                                             old.family, entry, NULL, NULL, &part);
     if (r == 0) {
         for (int word = 0; word <= WORD_RCVBUF; word++)
             socket_set_word(part.sock, (enum socket_word)word,

@@ -76,7 +76,7 @@ static int reopen(struct client *client, struct entry *entry, const struct part 
     int instance = policy_find(client, name);
     if (instance < 0)
         return -ENETDOWN;
-    int r = socket_open_part(client, (uint32_t)instance, old->family, entry, true, NULL, part);
+    int r = socket_open_part(client, (uint32_t)instance, old->family, entry, old, NULL, part);
     if (r < 0)
         return r;
     for (int word = 0; word <= WORD_RCVBUF; word++)

@@ -81,15 +81,16 @@ struct part *socket_part(struct entry *entry, uint32_t i)
 }
 
 int socket_open_part(struct client *client, uint32_t instance, uint16_t family,
-                     const struct entry *entry, bool adopt, const struct dmm_addr *peer,
+                     const struct entry *entry, const struct part *old, const struct dmm_addr *peer,
                      struct part *part)
 {
     struct dmm_command command = {.op = DMM_CMD_OPEN,
                                   .instance = (uint8_t)instance,
+                                  .value = old ? old->index : 0,
                                   .open = {.family = family,
                                            .type = entry->type,
                                            .protocol = entry->protocol,
-                                           .flags = adopt ? DMM_OPEN_ADOPT : 0}};
+                                           .flags = old ? DMM_OPEN_ADOPT : 0}};
     if (peer)
         command.open.peer = *peer;
     struct dmm_reply reply;

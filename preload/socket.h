@@ -72,9 +72,10 @@ static inline uint32_t socket_owner(const struct entry *entry)
  * Kept in *deadline from the first call on. */
 uint64_t socket_deadline(struct dmm_socket *sock, enum socket_word word, uint64_t *deadline);
 
-/* OPEN, and with a `peer` CONNECT too. The part is the caller's to close. */
+/* OPEN, and with a `peer` CONNECT too; in the place of `old`, a listener that the sidecar's end
+ * took away, unless that is NULL. The part is the caller's to close. */
 int socket_open_part(struct client *client, uint32_t instance, uint16_t family,
-                     const struct entry *entry, bool adopt, const struct dmm_addr *peer,
+                     const struct entry *entry, const struct part *old, const struct dmm_addr *peer,
                      struct part *part);
 void socket_close_part(struct client *client, const struct part *part);
 int socket_bind_part(struct client *client, struct part *part, const struct dmm_addr *addr,

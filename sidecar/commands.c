@@ -86,8 +86,10 @@ static int32_t do_open(struct context *c)
         dmm_sock_free(sock);
         return rc;
     }
-    if (command->open.flags & DMM_OPEN_ADOPT)
+    if (command->open.flags & DMM_OPEN_ADOPT) {
         sock->flags |= DMM_SOCK_ADOPT;
+        sock->adopted = command->value;
+    }
     dmm_sock_tx_offer(sock, sock->kind == DMM_SOCK_DATAGRAM ? DATAGRAM_TX_FIRST : DMM_TX_FIRST);
     dmm_sock_hold(sock, c->process);
     c->reply.socket = sock->index;
@@ -98,7 +100,8 @@ static int32_t do_open(struct context *c)
     return rc;
 }
 
-/* Another of the client's adopted sockets with this address, or NULL. */
+/* What another process of the client made of the same socket of the earlier sidecar, or NULL.
+ * Several may have the address (SO_REUSEPORT): they stay apart. */
 static struct dmm_sock *find_adopted(const struct dmm_sock *sock, const struct dmm_addr *addr)
 {
     const struct dmm_client *client = sock->client;
@@ -106,7 +109,7 @@ static struct dmm_sock *find_adopted(const struct dmm_sock *sock, const struct d
         struct dmm_sock *other = client->sockets[i];
         if (other && other != sock && other->instance == sock->instance &&
             other->flags & DMM_SOCK_ADOPT && other->flags & DMM_SOCK_BOUND &&
-            !(other->flags & DMM_SOCK_CLOSED) &&
+            other->adopted == sock->adopted && !(other->flags & DMM_SOCK_CLOSED) &&
             (other->kind == DMM_SOCK_DATAGRAM) == (sock->kind == DMM_SOCK_DATAGRAM) &&
             !memcmp(&other->bound, addr, sizeof(*addr)))
             return other;

@@ -89,6 +89,7 @@ struct dmm_sock {
     uint32_t backlog, queue_position, rx_limit_children;
 
     struct dmm_addr bound; /* what BIND gave, if DMM_SOCK_BOUND */
+    uint32_t adopted;      /* if DMM_SOCK_ADOPT: the socket of the earlier sidecar that this is */
     uint64_t holders[DMM_CLIENT_PROCESSES / 64];
     uint32_t exports;
     struct dmm_watch_private watches[DMM_WATCH_INLINE];

@@ -344,6 +344,16 @@ static void adopted_listeners_are_shared(void **state)
     assert_int_equal(sim_listen(&child, (uint32_t)a, 4), 0);
     connecting(80);
     assert_true(sim_wait_accept(&child, (uint32_t)a) >= 0);
+    /* One that was another socket before, by SO_REUSEPORT, is not joined with it. */
+    struct dmm_command other = {.op = DMM_CMD_OPEN,
+                                .instance = 1,
+                                .value = 7,
+                                .open = {.family = AF_INET,
+                                         .type = SOCK_STREAM,
+                                         .protocol = IPPROTO_TCP,
+                                         .flags = DMM_OPEN_ADOPT}};
+    assert_int_equal(sim_call(&child, &other), 0);
+    assert_int_equal(sim_bind(&child, child.reply.socket, 80), -EADDRINUSE);
     /* Without the flag it is what it always was. */
     int c = sim_open(&child, 1, SOCK_STREAM, 0);
     assert_int_equal(sim_bind(&child, (uint32_t)c, 80), -EADDRINUSE);
