@@ -203,6 +203,39 @@ PY
     grep -q 'another client still holds the socket' "$LAB_TMP/take"
 }
 
+@test "sshd executes itself for each connection, drops its privileges, and moves 20 MB" {
+    needs_to_run ssh -V
+    local dir=$LAB_TMP/ssh
+    mkdir -p "$dir" /run/sshd
+    ssh-keygen -q -t ed25519 -N '' -f "$dir/host"
+    ssh-keygen -q -t ed25519 -N '' -f "$dir/user"
+    cat >"$dir/sshd" <<C
+Port 7022
+HostKey $dir/host
+AuthorizedKeysFile $dir/user.pub
+StrictModes no
+UsePAM no
+PidFile none
+Subsystem sftp internal-sftp
+C
+    cat >"$dir/client" <<C
+Port 7022
+IdentityFile $dir/user
+StrictHostKeyChecking no
+UserKnownHostsFile /dev/null
+LogLevel ERROR
+C
+    head -c 20000000 /dev/urandom >"$dir/file"
+    serve /usr/sbin/sshd -D -e -f "$dir/sshd"
+    listening 7022
+    for _ in 1 2; do
+        timeout $((T * 4)) "$TOP/examples/pod" exec --plain hand-server scp -q -F "$dir/client" "$dir/file" "$IP:$dir/there"
+        cmp "$dir/file" "$dir/there"
+        rm "$dir/there"
+    done
+    within 5 has_sockets server '.state != "LISTEN" and .state != "TIME-WAIT"' 0
+}
+
 @test "node's cluster: workers serve what the primary listens on" {
     command -v node >/dev/null || skip "no node"
     cat >"$LAB_TMP/cluster.js" <<'JS'
