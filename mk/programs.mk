@@ -36,7 +36,7 @@ LWIP_CFLAGS  = -isystem /usr/include/lwip
 # DPDK is linked statically with the drivers we use: a quarter of the memory, half the start time.
 DPDK_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags libdpdk 2>/dev/null))
 # Drivers register themselves in constructors: nothing names them, so they are linked whole.
-DPDK_WHOLE   = net_virtio net_vhost bus_vdev mempool_ring
+DPDK_WHOLE   = net_virtio net_vhost net_memif bus_vdev mempool_ring
 DPDK_PARTS   = vhost ethdev net mbuf mempool ring dmadev cryptodev rcu hash bus_pci pci meter \
                kvargs telemetry eal
 dpdk_lib     = $(patsubst %,-l:librte_%.a,$(1))

@@ -97,6 +97,7 @@ extern const struct dmm_link_ops dmm_link_veth;
 extern const struct dmm_link_ops dmm_link_tap;
 extern const struct dmm_link_ops dmm_link_afxdp;
 extern const struct dmm_link_ops dmm_link_vhostuser;
+extern const struct dmm_link_ops dmm_link_memif;
 
 /* NULL if there is none of that name. */
 const struct dmm_link_ops *dmm_link_find(const char *kind);

@@ -11,20 +11,13 @@
  * There is no kernel interface; all there is to make is the socket's directory, by the server's
  * end.
  */
-#include "cni/file.h"
-#include "cni/link/link.h"
 #include "cni/link/ovs.h"
+#include "cni/link/sockdir.h"
 #include "cni/result.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#define SOCKET_MAX ((int)sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 
 enum role { ROLE_SERVER, ROLE_CLIENT };
 static const char *const roles[] = {"server", "client", NULL};
@@ -42,7 +35,7 @@ struct vhostuser_conf {
 
 static const struct dmm_key keys[] = {
     {"type", DMM_KEY_ANY, 0, 0, 0, NULL},
-    {"socket", DMM_KEY_TEXT, AT(socket), 0, SOCKET_MAX, NULL},
+    {"socket", DMM_KEY_TEXT, AT(socket), 0, DMM_SOCKET_MAX, NULL},
     {"role", DMM_KEY_WORD, AT(role), 0, 0, roles},
     {"packed", DMM_KEY_BOOL, AT(packed), 0, 0, NULL},
     {"ovs", DMM_KEY_TEXT, AT(ovs), 0, IFNAMSIZ - 1, NULL},
@@ -57,21 +50,10 @@ static void defaults(void *conf)
         (struct vhostuser_conf){.role = -1, .packed = true, .mtu = 1500};
 }
 
-static int validate_socket(const char *path, struct dmm_err *err)
-{
-    if (*path != '/' || strstr(path, "/../") || path[strlen(path) - 1] == '/')
-        return dmm_err_set(err, EINVAL, "link.socket: \"%s\" is not an absolute path", path);
-    /* What separates device arguments can't be in one. */
-    if (strpbrk(path, ",=[]\"' "))
-        return dmm_err_set(err, EINVAL, "link.socket: \"%s\" holds one of , = [ ] \" ' or a blank",
-                           path);
-    return 0;
-}
-
 static int validate(const void *conf, struct dmm_err *err)
 {
     const struct vhostuser_conf *vhostuser = conf;
-    int rc = vhostuser->socket ? validate_socket(vhostuser->socket, err) : 0;
+    int rc = vhostuser->socket ? dmm_sockdir_validate(vhostuser->socket, err) : 0;
     if (rc)
         return rc;
     if (vhostuser->ovs && vhostuser->role == ROLE_CLIENT)
@@ -87,64 +69,22 @@ static int validate(const void *conf, struct dmm_err *err)
     return 0;
 }
 
-/* The configured one, or one in the pod's directory. */
-static int choose_socket(char path[SOCKET_MAX + 1], const struct dmm_link_job *job,
-                         struct dmm_err *err)
-{
-    const struct vhostuser_conf *vhostuser = job->conf;
-    int n = vhostuser->socket ? snprintf(path, SOCKET_MAX + 1, "%s", vhostuser->socket)
-                              : snprintf(path, SOCKET_MAX + 1, "%s/pods/%s/%s.sock", job->pod_root,
-                                         job->pod_id, job->ifname);
-    if (n < 0 || n > SOCKET_MAX)
-        return dmm_err_set(err, ENAMETOOLONG,
-                           "link.socket: in the pod directory it has %d bytes, more than %d", n,
-                           SOCKET_MAX);
-    return validate_socket(path, err);
-}
-
 static int role_of(const struct vhostuser_conf *vhostuser)
 {
     return vhostuser->ovs ? ROLE_SERVER : vhostuser->role;
 }
 
-/* The part of a directory's path that is there already, by its length. */
-static size_t existing_part(const char *dir)
-{
-    char part[SOCKET_MAX + 1];
-    snprintf(part, sizeof(part), "%s", dir);
-    while (*part && access(part, F_OK))
-        *strrchr(part, '/') = '\0';
-    return strlen(part);
-}
-
-static void directory_of(char dir[SOCKET_MAX + 1], const char *socket)
-{
-    snprintf(dir, SOCKET_MAX + 1, "%s", socket);
-    *strrchr(dir, '/') = '\0';
-}
-
 static int plan(const struct dmm_link_job *job, json_t *into, struct dmm_err *err)
 {
     const struct vhostuser_conf *vhostuser = job->conf;
-    char dir[SOCKET_MAX + 1];
-    char path[SOCKET_MAX + 1];
     char port[IFNAMSIZ];
-    int rc = choose_socket(path, job, err);
-    if (rc)
-        return rc;
-    directory_of(dir, path);
     dmm_link_host_name(port, job);
-    /* In the pod's directory, that is what goes; it is not ours alone to remove what is above. */
-    json_int_t kept = vhostuser->socket ? (json_int_t)existing_part(dir)
-                                        : (json_int_t)(strlen(job->pod_root) + strlen("/pods"));
-    if (json_object_set_new(into, "socket", json_string(path)) ||
-        json_object_set_new(into, "role", json_string(roles[role_of(vhostuser)])) ||
-        json_object_set_new(into, "kept", json_integer(kept)))
-        return dmm_err_set(err, EINVAL, "link.socket: not UTF-8");
+    if (json_object_set_new(into, "role", json_string(roles[role_of(vhostuser)])))
+        return dmm_err_set(err, ENOMEM, "link: out of memory");
     if (vhostuser->ovs && (json_object_set_new(into, "ovs", json_string(vhostuser->ovs)) ||
                            json_object_set_new(into, "port", json_string(port))))
         return dmm_err_set(err, EINVAL, "link.ovs: not UTF-8");
-    return 0;
+    return dmm_sockdir_plan(job, vhostuser->socket, into, err);
 }
 
 static void format_devargs(char *devargs, size_t size, const struct vhostuser_conf *vhostuser,
@@ -185,12 +125,10 @@ static int apply(const struct dmm_link_job *job, const json_t *plan_json,
                  struct dmm_link_made *made, struct dmm_err *err)
 {
     const struct vhostuser_conf *vhostuser = job->conf;
-    char dir[SOCKET_MAX + 1];
     const char *socket = dmm_link_plan_text(plan_json, "socket", err);
     if (!socket)
         return -EINVAL;
-    directory_of(dir, socket);
-    int rc = role_of(vhostuser) == ROLE_SERVER && *dir ? dmm_dir_make(dir, err) : 0;
+    int rc = role_of(vhostuser) == ROLE_SERVER ? dmm_sockdir_make(job, plan_json, err) : 0;
     if (!rc && vhostuser->ovs) {
         const struct dmm_ovs_port port = {
             .bridge = vhostuser->ovs,
@@ -206,33 +144,22 @@ static int apply(const struct dmm_link_job *job, const json_t *plan_json,
 
 static int check(const struct dmm_link_job *job, const json_t *plan_json, struct dmm_err *err)
 {
-    struct stat st;
-    char dir[SOCKET_MAX + 1];
-    const char *socket = dmm_link_plan_text(plan_json, "socket", err);
-    if (!socket || strlen(socket) > (size_t)SOCKET_MAX || *socket != '/')
-        return dmm_err_set(err, EINVAL, "record: plan.socket: not a socket's path");
-    directory_of(dir, socket);
     const char *role = dmm_link_plan_text(plan_json, "role", err);
-    if (role && !strcmp(role, roles[ROLE_SERVER]) && *dir && stat(dir, &st))
-        return dmm_err_set(err, errno, "the socket's directory %s: %s", dir, strerror(errno));
+    int rc = role && !strcmp(role, roles[ROLE_SERVER]) ? dmm_sockdir_check(plan_json, err) : 0;
     const char *bridge = json_string_value(json_object_get(plan_json, "ovs"));
     const char *port = bridge ? dmm_link_plan_text(plan_json, "port", err) : NULL;
-    if (!bridge)
-        return 0;
+    if (rc || !bridge)
+        return rc;
     return port ? dmm_ovs_check(bridge, port, job->hold, err) : -EINVAL;
 }
 
-/* The socket, and those directories above it that were not there before, if they are empty. */
 static int undo(const struct dmm_link_grave *grave, const json_t *plan_json, struct dmm_err *err)
 {
-    struct stat st;
-    char dir[SOCKET_MAX + 1];
     const char *bridge = json_string_value(json_object_get(plan_json, "ovs"));
     const char *port = bridge ? dmm_link_plan_text(plan_json, "port", err) : NULL;
-    const char *socket = dmm_link_plan_text(plan_json, "socket", err);
     const char *role = dmm_link_plan_text(plan_json, "role", err);
-    if (!socket || !role || strlen(socket) > (size_t)SOCKET_MAX || *socket != '/')
-        return dmm_err_set(err, EINVAL, "record: plan.socket: not a socket's path");
+    if (!role)
+        return -EINVAL;
     if (strcmp(role, roles[ROLE_SERVER]) != 0)
         return 0;
     if (bridge) {
@@ -240,16 +167,7 @@ static int undo(const struct dmm_link_grave *grave, const json_t *plan_json, str
         if (rc)
             return rc;
     }
-    if (!lstat(socket, &st) && S_ISSOCK(st.st_mode) && unlink(socket) && errno != ENOENT)
-        return dmm_err_set(err, errno, "remove %s: %s", socket, strerror(errno));
-    json_int_t kept = json_integer_value(json_object_get(plan_json, "kept"));
-    directory_of(dir, socket);
-    while ((json_int_t)strlen(dir) > kept && *dir) {
-        if (rmdir(dir) && errno != ENOENT)
-            break;
-        *strrchr(dir, '/') = '\0';
-    }
-    return 0;
+    return dmm_sockdir_undo(plan_json, err);
 }
 
 /* The other pod's end need not be there; a switch has to be. */

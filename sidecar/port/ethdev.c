@@ -99,7 +99,7 @@ static int bring_up(struct ethdev_port *p, const char *devargs, struct dmm_err *
         rc = make_pools(p, number, err);
     if (rc)
         return rc;
-    if (p->args.virtio_user)
+    if (p->args.kept)
         return ethdev_keeper_start(p, err);
     rc = ethdev_dev_open(p, err);
     if (rc)
@@ -175,7 +175,8 @@ static void ethdev_disarm(struct dmm_port *port)
 
 static int ethdev_wait_fd(struct dmm_port *port)
 {
-    return ethdev_of(port)->wait_fd;
+    const struct ethdev_port *p = ethdev_of(port);
+    return p->args.polled ? -1 : p->wait_fd;
 }
 
 static void came_up(struct ethdev_port *p)

@@ -20,11 +20,16 @@ static const char *value_of(const char *devargs, const char *key, size_t *len)
     return NULL;
 }
 
-static bool is_on(const char *devargs, const char *key)
+static bool says(const char *devargs, const char *key, const char *word)
 {
     size_t len;
     const char *value = value_of(devargs, key, &len);
-    return value && len == 1 && *value == '1';
+    return value && len == strlen(word) && !memcmp(value, word, len);
+}
+
+static bool is_on(const char *devargs, const char *key)
+{
+    return says(devargs, key, "1");
 }
 
 /* "net_vhost0" gives "net_vhost". */
@@ -66,6 +71,7 @@ int ethdev_args_parse(struct ethdev_args *args, const char *devargs, unsigned nu
         size_t driver = driver_length(devargs, name_len);
         args->virtio_user = driver_is(devargs, driver, "net_virtio_user");
         args->vhost = driver_is(devargs, driver, "net_vhost");
+        args->polled = driver_is(devargs, driver, "net_memif");
         snprintf(args->name, sizeof(args->name), "%.*s%u", (int)driver, devargs, number);
     } else {
         memcpy(args->name, devargs, name_len);
@@ -73,6 +79,7 @@ int ethdev_args_parse(struct ethdev_args *args, const char *devargs, unsigned nu
     int n = snprintf(args->args, sizeof(args->args), "%s%s", args->name, devargs + name_len);
     if (n < 0 || (size_t)n >= sizeof(args->args))
         return dmm_err_set(err, EINVAL, "devargs \"%s\": too long", devargs);
+    args->kept = args->virtio_user;
     if (args->virtio_user) {
         args->listens = is_on(devargs, "server");
         args->packed = is_on(devargs, "packed_vq");
@@ -81,6 +88,11 @@ int ethdev_args_parse(struct ethdev_args *args, const char *devargs, unsigned nu
     if (args->vhost) {
         args->listens = !is_on(devargs, "client");
         return set_path(args, devargs, "iface", err);
+    }
+    if (args->polled) {
+        args->listens = says(devargs, "role", "server");
+        args->kept = !args->listens;
+        return set_path(args, devargs, "socket", err);
     }
     return 0;
 }

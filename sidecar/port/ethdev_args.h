@@ -20,9 +20,11 @@ struct ethdev_args {
     char args[ETHDEV_ARGS]; /* "net_vhost7,iface=/p,queues=1" */
     char path[108];         /* the UNIX socket; empty: none */
     bool listens;           /* we make the socket */
-    bool virtio_user;       /* its peer may be absent; a lost one means a new device */
-    bool packed;            /* virtio_user with packed rings */
+    bool virtio_user;
+    bool kept;   /* its peer may be absent; a lost one means a new device */
+    bool packed; /* virtio_user with packed rings */
     bool vhost;
+    bool polled; /* memif: no fd says that a frame came */
 };
 
 /* `number` replaces the digits that end a virtual device's name ("net_..."); other names are kept.

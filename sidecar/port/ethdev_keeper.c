@@ -11,8 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RETRY_NS 100000000L /* between looks for a peer's socket */
-#define POKE_NS  20000000L  /* between pokes at an accept() that must end */
+#define RETRY_NS      100000000L /* between looks for a peer's socket */
+#define CONNECT_TRIES 50         /* of POKE_NS each */
+#define POKE_NS       20000000L  /* between pokes at an accept() that must end */
 
 static struct timespec from_now(clockid_t clock, long ns)
 {
@@ -36,6 +37,19 @@ static bool worth_trying(const struct ethdev_port *p)
     return p->args.listens || (stat(p->args.path, &st) == 0 && S_ISSOCK(st.st_mode));
 }
 
+/* memif shakes hands after it was made; a worker that saw it down would give it back at once. */
+static bool connected(struct ethdev_port *p)
+{
+    for (int i = 0; i < CONNECT_TRIES && !stopped(p); i++) {
+        if (!p->args.polled || ethdev_dev_link(p))
+            return true;
+        struct timespec until = from_now(CLOCK_REALTIME, POKE_NS);
+        (void)sem_timedwait(&p->wake, &until); /* woken early only to stop */
+    }
+    ethdev_dev_close(p);
+    return false;
+}
+
 /* Makes the device; false: stopped. A failure that stays is told once. */
 static bool make(struct ethdev_port *p)
 {
@@ -43,8 +57,11 @@ static bool make(struct ethdev_port *p)
     while (!stopped(p)) {
         struct dmm_err err = {0};
         if (worth_trying(p)) {
-            if (ethdev_dev_open(p, &err) == 0)
-                return true;
+            if (ethdev_dev_open(p, &err) == 0) {
+                if (connected(p))
+                    return true;
+                dmm_err_set(&err, ETIMEDOUT, "%s: no answer", p->args.path);
+            }
             if (!told && !stopped(p))
                 dmm_log(DMM_LOG_WARN, "port %s: %s; trying again", p->data.info.name, err.text);
             told = true;

@@ -25,6 +25,7 @@ link_filter() {
     routed) echo '.link = {type: "veth", routed: true}' ;;
     afxdp) echo '.link.type = "afxdp" | .link.bpffs = "'"$DIR"'/bpf"' ;;
     tap) echo '.link.type = "tap" | .sidecar.uid = 64321' ;;
+    memif) echo '.link = {type: "memif", role: "server", socket: "'"$DIR"'/pair/s.sock"}' ;;
     vhostuser) echo '.link = {type: "vhostuser", role: "server", socket: "'"$DIR"'/pair/s.sock"}' ;;
     esac
 }
@@ -142,6 +143,9 @@ fail_add() { # LINK
 @test "afxdp: ADD killed at every step" { bpf_mounted; kill_add afxdp; }
 @test "afxdp: DEL killed at every step" { bpf_mounted; kill_del afxdp; }
 @test "afxdp: ADD with every step failing" { bpf_mounted; fail_add afxdp; }
+@test "memif: ADD killed at every step" { kill_add memif; }
+@test "memif: DEL killed at every step" { kill_del memif; }
+@test "memif: ADD with every step failing" { fail_add memif; }
 @test "vhostuser: ADD killed at every step" { kill_add vhostuser; }
 @test "vhostuser: DEL killed at every step" { kill_del vhostuser; }
 @test "vhostuser: ADD with every step failing" { fail_add vhostuser; }

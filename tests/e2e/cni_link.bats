@@ -171,6 +171,31 @@ AFXDP='.link = {type: "afxdp", bridge: "cniw-br", mtu: 1400, bpffs: .podDir} | .
     [ "$(picture)$(links_in_pod a)" = "$empty" ]
 }
 
+@test "memif: two ends of one socket; what is refused" {
+    pod_ns a
+    memif='.link = {type: "memif", role: "server", socket: "'$DIR'/pair/s.sock"} | .sidecar.uid = 64321'
+    info='.runtimeConfig = {CNIDeviceInfoFile: "'$DIR'/info.json"}'
+    empty=$(picture)
+    result=$(conf "$memif" "$info" '.cniVersion = "1.1.0"' | dmm ADD a)
+    jq -e --arg s "$DIR/pair/s.sock" '.interfaces | length == 1 and .[0].socketPath == $s and .[0].mtu == 1500' <<<"$result"
+    jq -e --arg s "$DIR/pair/s.sock" '. == {type: "memif", version: "1.1.0", memif: {role: "server", path: $s}}' "$DIR/info.json"
+    [ "$(stat -c %u "$DIR/pair")" = 64321 ]
+    check "$result" "$memif" '.cniVersion = "1.1.0"'
+    rmdir "$DIR/pair"
+    run check "$result" "$memif" '.cniVersion = "1.1.0"'
+    refused 104 "the socket's directory"
+    conf "$memif" | dmm DEL a
+    conf "$memif" | dmm DEL a
+    [ "$(picture)" = "$empty" ]
+    [ ! -e "$DIR/pair" ] && [ ! -e "$DIR/info.json" ]
+    run dmm ADD a <<<"$(conf '.link = {type: "memif", role: "server"}')"
+    refused 7 "link.socket: missing"
+    run dmm ADD a <<<"$(conf '.link = {type: "memif", socket: "/a/b"}')"
+    refused 7 "link.role: missing"
+    run dmm ADD a <<<"$(conf "$memif" '.link.mtu = 9001')"
+    refused 7 "link.mtu: 9001 is not in 68..9000"
+}
+
 ROUTED='.link = {type: "veth", routed: true, mtu: 1400}
     | .ipam = {type: "host-local", dataDir: .ipam.dataDir, routes: [{dst: "0.0.0.0/0"}],
         ranges: [[{subnet: "10.187.0.0/16"}], [{subnet: "fd00:187::/64"}]]}'

@@ -140,3 +140,27 @@ bulk_works() {
     [ "$status" -eq 1 ]
     [[ "$output" = *"/nowhere/net1: No such file or directory"*"--bpf-dir"* ]]
 }
+
+@test "memif: two pods without a kernel in between, users without any capability" {
+    pod up a "dmm.fd.io/stack=$STACK" --link memif
+    pod up b "dmm.fd.io/stack=$STACK" --link memif --peer a
+    runs_as a 64321 0
+    IP=$(pod ip a)
+    nginx_conf a "server { listen 80; return 200 over-memif; }"
+    pod exec a nginx -c "$LAB_TMP/a.conf"
+    needs_to_run curl --version
+    within 10 pod exec b curl -sf --max-time 2 "http://$IP/"
+    [ "$(pod exec b curl -s --max-time 5 "http://$IP/")" = over-memif ]
+    pod_bg a iperf3 -s --forceflush
+    within 10 grep -q listening "$LAB_TMP/a.out"
+    timeout 30 "$TOP/examples/pod" exec "$LAB_PREFIX-b" iperf3 -c "$IP" -n 50M
+    timeout 30 "$TOP/examples/pod" exec "$LAB_PREFIX-b" iperf3 -c "$IP" -n 50M -R
+    end_bg "$LAST_PID"
+    # Either end may be restarted.
+    local end
+    for end in b a; do
+        kill -9 "$(pod sidecar $end pid)"
+        pod sidecar $end start
+        within 15 pod exec b curl -sf --max-time 2 "http://$IP/"
+    done
+}

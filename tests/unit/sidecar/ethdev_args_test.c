@@ -41,14 +41,29 @@ static void test_virtio_user(void **state)
     assert_string_equal(a.path, "/p");
 }
 
+static void test_memif(void **state)
+{
+    UNUSED(state);
+    struct ethdev_args a;
+    struct dmm_err err;
+    assert_int_equal(ethdev_args_parse(&a, "net_memif0,role=server,socket=/p", 3, &err), 0);
+    assert_string_equal(a.name, "net_memif3");
+    assert_string_equal(a.path, "/p");
+    assert_true(a.polled && a.listens && !a.kept);
+    assert_int_equal(ethdev_args_parse(&a, "net_memif0,role=client,socket=/p", 3, &err), 0);
+    assert_true(a.polled && !a.listens && a.kept);
+    assert_int_equal(ethdev_args_parse(&a, "net_memif0,role=server", 3, &err), -EINVAL);
+}
+
 static void test_others(void **state)
 {
     UNUSED(state);
     struct ethdev_args a;
     struct dmm_err err;
-    assert_int_equal(ethdev_args_parse(&a, "net_memif,role=server", 3, &err), 0);
-    assert_string_equal(a.name, "net_memif3");
+    assert_int_equal(ethdev_args_parse(&a, "net_null,copy=1", 3, &err), 0);
+    assert_string_equal(a.name, "net_null3");
     assert_string_equal(a.path, "");
+    assert_false(a.polled);
     assert_int_equal(ethdev_args_parse(&a, "0000:03:10.0,x=1", 3, &err), 0);
     assert_string_equal(a.name, "0000:03:10.0"); /* hardware has its own name */
     assert_string_equal(a.args, "0000:03:10.0,x=1");
@@ -86,9 +101,8 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vhost),
-        cmocka_unit_test(test_virtio_user),
-        cmocka_unit_test(test_others),
+        cmocka_unit_test(test_vhost),   cmocka_unit_test(test_virtio_user),
+        cmocka_unit_test(test_memif),   cmocka_unit_test(test_others),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
