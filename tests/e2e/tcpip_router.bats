@@ -194,6 +194,7 @@ s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); s.connect(('fe80::1', 9, 
     unplug v
     "$DMM_BUILD/tests/relay" a="$NEAR" b="$FAR" vlan=63 >"$LAB_TMP/relay" 2>&1 3>&- &
     local relay=$!
+    PIDS+=("$relay")
     within 5 grep -q ready "$LAB_TMP/relay"
     within 5 router ping -c 1 -W 1 "$v" # the neighbour was given up for lost just now
     pod_bg v iperf3 -s --forceflush

@@ -15,7 +15,8 @@
  * are several segments, or have no checksum yet, pass as they are. Who wants each segment to have
  * a fate of its own sets gso_max_segs 1 on the interfaces in front.
  *
- * It prints "ready", and on SIGTERM one line of sums. Exit status 0, or 1 with a message.
+ * It prints "ready", and on SIGTERM, or when an interface goes, one line of sums. Exit status 0, or
+ * 1 with a message.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -374,6 +375,8 @@ static void run(struct relay *r)
             return;
         now = now_ns();
         for (int i = 0; i < 2; i++) {
+            if (fds[i].revents & (POLLERR | POLLNVAL)) /* its interface is down, or gone */
+                return;
             if (fds[i].revents & POLLIN)
                 receive(r, i, now);
         }
