@@ -92,10 +92,10 @@ import socket; s = socket.create_connection(('$ip', 8000)); s.send(b'GET /by-pyt
     pod_bg --plain back socat UDP4-RECVFROM:7777,fork 'SYSTEM:head -c 1 >/dev/null; echo $SOCAT_PEERADDR'
     local ip
     ip=$(pod ip back)
-    sleep 0.5
+    within 10 eval "pod exec --plain back ss -Hlun 'sport = :7777' | grep -q 7777"
     run pod exec client /usr/bin/python3 -c "
 import socket
-u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(3); u.sendto(b'x', ('$ip', 7777)); print(u.recv(100).decode().strip())"
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(20); u.sendto(b'x', ('$ip', 7777)); print(u.recv(100).decode().strip())"
     echo "$output"
     [ "$output" = "$(pod ip --all client | awk -v s="$STACK" '$2 == s {print $3}')" ]
 }
