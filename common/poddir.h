@@ -21,6 +21,9 @@
  * the new one whole. The CNI plugin writes, the sidecar reads and watches; mapping.json alone may
  * be rewritten while the pod runs.
  *
+ * Paths in devargs are the node's; the sidecar finds what lies in the pod directory where it sees
+ * that (sidecar/podpath.h).
+ *
  * Parsing here is pure (text in, struct out): json files are read by the caller with a size limit.
  * Any thread.
  */

@@ -96,5 +96,5 @@ $(BUILD)/dmm-shim: $(BUILD)/obj/deploy/shim/main.o $(LIB_COMMON)
 PROGRAMS = $(BUILD)/dmm $(BUILD)/dmm-stackd $(BUILD)/libdmm.so $(BUILD)/dmmctl $(BUILD)/dmm-install \
            $(BUILD)/dmm-shim $(BUILD)/dmm-injector
 programs: $(PROGRAMS)
-images: $(PROGRAMS)
+images: programs
 	$(Q)/usr/bin/python3 deploy/image/build.py --build $(BUILD) --out $(BUILD)/images $(IMAGES)

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "sidecar/control.h"
 #include "sidecar/podinfo.h"
+#include "sidecar/podpath.h"
 #include "sidecar/stack_table.h"
 
 #include <dirent.h>
@@ -446,6 +447,20 @@ static int find_xsk_map(const struct dmm_control *control, struct dmm_port_confi
     return 0;
 }
 
+/* Sockets in the pod directory are where we see it. Without pod.json, which people's own
+ * configurations need not have, paths are taken as they are. */
+static int localize(const struct dmm_control *control, struct dmm_port_config *config,
+                    struct dmm_err *err)
+{
+    char id[NAME_MAX + 1];
+    char *text = config->devargs[0] ? read_file(control, "pod.json", err) : NULL;
+    if (!text)
+        return 0;
+    int rc = dmm_podpath_id(id, text, err);
+    free(text);
+    return rc ? rc : dmm_podpath_localize(config, id, control->options.pod_dir, err);
+}
+
 static int load_port(struct dmm_control *control, const char *file, struct dmm_err *err)
 {
     char name[NAME_MAX + 8];
@@ -468,6 +483,8 @@ static int load_port(struct dmm_control *control, const char *file, struct dmm_e
         rc = dmm_err_set(err, EINVAL, "%s: ifname: is \"%s\", not the file's", name, config.ifname);
     if (!rc)
         rc = find_xsk_map(control, &config, err);
+    if (!rc)
+        rc = localize(control, &config, err);
     return rc ? rc : open_port(control, &config, err);
 }
 

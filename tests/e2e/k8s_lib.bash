@@ -23,9 +23,14 @@ k8s_setup() { # PREFIX
 k8s_images() {
     local newest=$TEST_IMAGES/dmm-stackd.tar
     mkdir -p "$TEST_IMAGES"
-    if [ ! -e "$TEST_IMAGES/memcached.tar" ]; then
+    if [ ! -e "$TEST_IMAGES/memcached.tar" ] || [ "$CRI/apps.py" -nt "$TEST_IMAGES/memcached.tar" ]; then
         gcc -O2 -static -o "$DMM_BUILD/tests/pause" "$CRI/pause.c"
-        /usr/bin/python3 "$CRI/apps.py" "$TEST_IMAGES" "$DMM_BUILD/tests/pause"
+        local musl=()
+        if command -v musl-gcc >/dev/null; then
+            musl=("$DMM_BUILD/tests/musl")
+            musl-gcc -O2 -o "${musl[0]}" "$CRI/musl.c"
+        fi
+        /usr/bin/python3 "$CRI/apps.py" "$TEST_IMAGES" "$DMM_BUILD/tests/pause" "${musl[@]}"
     fi
     if [ ! -e "$newest" ] || [ -n "$(find "$DMM_BUILD" "$TOP/deploy/image" -maxdepth 1 -newer "$newest" -type f)" ]; then
         "$TOP/deploy/image/build.py" --build "$DMM_BUILD" --out "$TEST_IMAGES"
@@ -93,7 +98,7 @@ apply() { # NODE FILE [OLD=NEW...]
 
 # A node's CNI configuration: the cluster's own network behind it, ours chained, or ours alone. The stacks'
 # network is 10.88.NUMBER.0/24, the kernel's 10.77.NUMBER.0/24.
-node_conf() { # NODE NUMBER alone|chained [JQ-FILTER]
+node_conf() { # NODE NUMBER alone|chained [JQ-FILTER [JQ-OPTION...]]
     local bin=$DIR/$1/bin conf=$DIR/$1/net.d
     mkdir -p "$bin" "$conf"
     cp "$DMM_BUILD/dmm" "$bin/dmm"
@@ -106,7 +111,8 @@ node_conf() { # NODE NUMBER alone|chained [JQ-FILTER]
                 routes: [{dst: "0.0.0.0/0"}]}} as $ours |
         {cniVersion: "1.0.0", cniVersions: ["1.0.0", "1.1.0"], name: "cluster",
             plugins: (if $mode == "alone" then [$ours] else [$primary, $ours + {mode: "chained"}] end)}' |
-        jq "${4:-.}" >"$conf/10-cluster.conflist"
+        jq "${@:5}" "${4:-.}" >"$conf/new"
+    mv "$conf/new" "$conf/10-cluster.conflist"
 }
 
 # The stacks' network on the node, with an address for the gateway.

@@ -83,7 +83,7 @@ stack_of_client() { sidecar_ctl n client --json stats | jq '.clients.tx_bytes'; 
   annot'
     kubelet n probe tight dmm-stackd startup
     kubelet n probe tight dmm-stackd liveness
-    talk_to_memcached tight | grep hello
+    within 10 stored tight
     kubelet n exec tight dmm-stackd dmmctl sockets | grep 11211
     # It is in force: what the profile does not name is refused.
     jq '.syscalls[0].names -= ["socket"]' "$TOP/deploy/seccomp/dmm-stackd.json" >"$DIR/n/seccomp/dmm-stackd.json"
@@ -95,6 +95,7 @@ stack_of_client() { sidecar_ctl n client --json stats | jq '.clients.tx_bytes'; 
 
 @test "k8s: a redis pair, every socket on the stack" {
     apply n "$EXAMPLES/redis.yaml"
+    within 10 kubelet n exec redis-client client redis-cli -h "$(port_ip n redis)" ping
     kubelet n exec redis-client client redis-benchmark -h "$(port_ip n redis)" -t set,get -n 2000 -c 10 -q | grep 'requests per second'
     [ "$(sockets n redis '.state == "LISTEN" and .local == "0.0.0.0:6379"')" -eq 1 ]
     [ "$(sidecar_ctl n redis --json stats | jq '.clients.rx_bytes')" -gt 50000 ]
@@ -108,15 +109,18 @@ talk_to_memcached() { # POD
     kubelet n exec client client sh -c "printf 'set k 0 0 5\r\nhello\r\nget k\r\nquit\r\n' | curl -s -m 5 telnet://$(port_ip n "$1"):11211"
 }
 
+stored() { talk_to_memcached "$1" | grep hello; }
+
 @test "k8s: memcached, threads of one process" {
     apply n "$EXAMPLES/memcached.yaml"
-    talk_to_memcached memcached | grep hello
+    within 10 stored memcached
     [ "$(sidecar_ctl n memcached --json stats | jq '.clients.rx_bytes')" -gt 20 ]
     kubelet n delete memcached
 }
 
 @test "k8s: the reverse proxy: its front on the stack alone, its back on the kernel" {
     apply n "$EXAMPLES/reverse-proxy.yaml"
+    within 10 fetch "http://$(port_ip n reverse-proxy):8080/"
     fetch "http://$(port_ip n reverse-proxy):8080/" | grep "from the back end; the front was asked by $(port_ip n client)"
     # The mapping narrows port 8080 to the stack: by the pod's kernel address there is nothing.
     run ! fetch "http://$(kubelet n sync | awk '$1 == "reverse-proxy" { print $3 }'):8080/"

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Builds the images of programs that the tests run: apps.py OUT-FOLDER PAUSE-PROGRAM
+"""Builds the images of programs that the tests run: apps.py OUT-FOLDER PAUSE-PROGRAM [MUSL-PROGRAM]
 
 Debian's own nginx, redis and memcached under the names that examples/kubernetes uses, with the layout and
 the start command of the images that a cluster would pull. A registry is not asked.
@@ -31,6 +31,11 @@ NGINX_SITE = b"""server {
 }
 """
 TOOLS = ("sh", "sleep", "cat", "ls", "id", "env", "curl", "getent", "grep")
+
+
+def libc(layer):
+    """All of it, as every image of a distribution with glibc has: also what the programs at hand do not name."""
+    debian.add_package(layer, "libc6", lambda path: "/ld-" not in path and path.endswith((".so.0", ".so.1", ".so.2", ".so.6")))
 
 
 def programs(layer, *names):
@@ -66,15 +71,27 @@ IMAGES = {"nginx": ("docker.io/library/nginx:stable", nginx), "redis": ("docker.
           "memcached": ("docker.io/library/memcached:1.6", memcached)}
 
 
-def main(out, pause):
+def musl(out, program):
+    """A distribution on musl: its linker, which is its libc, and one program."""
+    layer = oci.Layer(0)
+    debian.base(layer)
+    debian.add_file(layer, program, "usr/bin/get")
+    debian.add_file(layer, "/lib/x86_64-linux-musl/libc.so", "usr/lib/ld-musl-x86_64.so.1")
+    oci.write_archive(f"{out}/musl.tar", "test.local/musl:1", layer, {"Cmd": ["/usr/bin/get", "sleep"]}, {}, compress=False)
+
+
+def main(out, pause, *musl_program):
     os.makedirs(out, exist_ok=True)
     layer = oci.Layer(0)
     debian.base(layer)
     debian.add_file(layer, pause, "pause")
     oci.write_archive(f"{out}/pause.tar", "test.local/pause:1", layer, {"Entrypoint": ["/pause"]}, {}, compress=False)
+    for program in musl_program:
+        musl(out, program)
     for name, (reference, make) in IMAGES.items():
         layer = oci.Layer(0)
         debian.base(layer, [("nginx", 101), ("nobody", 65534)])
+        libc(layer)
         command = make(layer)
         oci.write_archive(f"{out}/{name}.tar", reference, layer,
                           {"Cmd": command, "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]}, {}, compress=False)

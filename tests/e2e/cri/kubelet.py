@@ -3,13 +3,14 @@
 """Plays what a kubelet does with pods, on real containerd through CRI. Runs on the node (its namespaces).
 
     kubelet.py NODE apply FILE...            pods (also those of a DaemonSet or Deployment) with their ConfigMaps
-                                             and Secrets; returns when all containers run. Prints "name uid ip"
+                                             and Secrets; returns when all containers are ready. Prints "name uid ip"
     kubelet.py NODE sync                     makes true again what apply said: after a crash, a restart, a reboot
     kubelet.py NODE delete NAME              as a pod is ended: preStop, apps first, sidecars last, volumes gone
     kubelet.py NODE exec NAME CONTAINER CMD...
     kubelet.py NODE logs NAME CONTAINER
     kubelet.py NODE probe NAME CONTAINER startup|readiness|liveness     once; exit status 1: it failed
     kubelet.py NODE annotate NAME KEY=VALUE...                          KEY= removes it
+    kubelet.py NODE pid NAME CONTAINER                                  of its first process, as the node sees it
     kubelet.py NODE kill NAME CONTAINER                                 SIGKILL; sync brings it back
     kubelet.py NODE object FILE                                         replaces a ConfigMap or Secret, volumes too
 
@@ -230,7 +231,15 @@ class Node:
             old = have.get(container["name"])
             if old and old.state == RUNNING:
                 continue
-            self.start(pod, sandbox, config, container, paths, old.metadata.attempt + 1 if old else 0)
+            identifier = self.start(pod, sandbox, config, container, paths, old.metadata.attempt + 1 if old else 0)
+            self.wait_until_ready(pod, container, identifier)
+
+    def wait_until_ready(self, pod, container, identifier):
+        end = time.monotonic() + 20
+        while "readinessProbe" in container and not self.probe(pod, container["readinessProbe"], identifier)[0]:
+            if time.monotonic() > end:
+                return  # it is for the test to say what that means
+            time.sleep(PERIOD)
 
     def wait_for_end(self, pod, container, identifier):
         end = time.monotonic() + 30
@@ -365,13 +374,19 @@ class Node:
         pod.save()
         pod.make_volumes(lambda volume: "downwardAPI" in volume)
 
-    def kill(self, name, container):
-        identifier = self.find(name, container)
-        info = self.call("ContainerStatus", container_id=identifier, verbose=True).info["info"]
+    def pid_of(self, name, container):
+        info = self.call("ContainerStatus", container_id=self.find(name, container), verbose=True).info["info"]
         pid = json.loads(info)["pid"]
         if pid <= 0:
             raise Refused(f"container {container} of pod {name} does not run")
-        os.kill(pid, 9)
+        return pid
+
+    def pid(self, name, container):
+        print(self.pid_of(name, container))
+
+    def kill(self, name, container):
+        identifier = self.find(name, container)
+        os.kill(self.pid_of(name, container), 9)
         while self.status(identifier).state == RUNNING:
             time.sleep(0.02)
 

@@ -1,0 +1,74 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# A link whose sidecar is not root and has no capability, with the rights of deploy/, on real containerd; and a program
+# of a musl distribution.
+
+bats_require_minimum_version 1.5.0
+load k8s_lib
+EXAMPLES=$TOP/examples/kubernetes
+
+setup_file() {
+    k8s_setup k8sl
+    node_conf n 1 chained
+    node_start n
+    node_bridge n 1
+    apply n "$EXAMPLES/nginx.yaml"
+}
+teardown_file() { k8s_teardown; }
+
+# The node's configuration with a link of deploy/; the runtime sees the change by itself.
+use_link() { # LINK [JQ-FILTER]
+    local ours
+    ours=$(jq "${2:-.}" "$TOP/deploy/kustomize/links/$1/cni.json")
+    node_conf n 1 chained ".plugins[1] += (\$ours | del(.ipam)) | .plugins[1].mode = \"chained\"" --argjson ours "$ours"
+    export INJECTOR_CONFIG=$TOP/deploy/kustomize/links/$1/injector.json
+    sleep 0.5 # containerd's watch of the folder
+}
+
+# The sidecar of a pod is user 65532, and has not one capability.
+unprivileged() { # POD
+    local rights
+    rights=$(in_node n cat "/proc/$(kubelet n pid "$1" dmm-stackd)/status")
+    [ "$(awk '$1 == "Uid:" { print $2 }' <<<"$rights")" = 65532 ]
+    [ "$(grep -cE '^Cap(Prm|Eff|Bnd|Inh|Amb):\s*0000000000000000$' <<<"$rights")" -eq 5 ]
+    grep -E '^NoNewPrivs:\s*1$' <<<"$rights"
+}
+
+client_of_link() { # NAME
+    apply n "$EXAMPLES/redis.yaml" "name: redis-client=name: $1" 'image: redis:7
+    args: [sleep, infinity]=image: nginx:stable
+    args: [sleep, infinity]'
+    kubelet n delete redis
+}
+
+@test "tap: a sidecar without rights opens the pod's device and reaches another pod" {
+    [ -c /dev/net/tun ] || skip "no /dev/net/tun"
+    use_link tap
+    client_of_link tapped
+    unprivileged tapped
+    [ "$(kubelet n exec tapped client curl -s -m 5 "http://$(port_ip n nginx)/")" = "Welcome to nginx!" ]
+    [ "$(sidecar_ctl n tapped --json stats | jq '.clients.tx_bytes')" -gt 50 ]
+    kubelet n delete tapped
+}
+
+@test "a program of a musl distribution finds the library that was built for it" {
+    [ -e "$DMM_BUILD/libdmm-musl.so" ] && [ -e "$TEST_IMAGES/musl.tar" ] || skip "no musl-tools"
+    unset INJECTOR_CONFIG
+    node_conf n 1 chained
+    sleep 0.5
+    apply n "$EXAMPLES/memcached.yaml" 'name: memcached
+  annot=name: alpine
+  annot' 'name: memcached
+    image: memcached:1.6
+    args: [memcached, -u, nobody, -t, "4"]=name: client
+    image: test.local/musl:1'
+    kubelet n exec alpine client get "$(port_ip n nginx)" | tee /dev/stderr | grep "Welcome to nginx!"
+    [ "$(sidecar_ctl n alpine --json stats | jq '.clients.tx_bytes')" -gt 15 ]
+    kubelet n delete alpine
+}
+
+@test "links: pods of every link are gone without a trace" {
+    kubelet n delete nginx
+    kubelet n delete client
+    [ -z "$(node_left n)" ] || { node_left n; false; }
+}
