@@ -23,6 +23,7 @@ struct add {
     struct dmm_annotations annotations;
     struct dmm_pod_content content;
     struct dmm_link_job job;
+    int device_lock;
     struct dmm_record record;
     struct dmm_netns_id netns_id;
     char boot_id[DMM_BOOT_ID_LEN];
@@ -221,7 +222,9 @@ static int make_link(struct add *add, struct dmm_cni_error *error)
     if (!add->made.interfaces)
         return dmm_cni_fail(error, DMM_CNI_E_IO, "result: out of memory");
     add->job.hold = add->record.fd;
-    if (ops->apply(&add->job, add->record.plan, &add->made, &err))
+    int rc = ops->apply(&add->job, add->record.plan, &add->made, &err);
+    dmm_close(&add->device_lock); /* by now its claim is there, and taking back locks it again */
+    if (rc)
         return dmm_cni_fail_from(error, DMM_CNI_E_LINK, &err);
     return 0;
 }
@@ -338,6 +341,7 @@ static int attach(struct add *add, struct dmm_cni_error *error)
 
 static void add_free(struct add *add)
 {
+    dmm_close(&add->device_lock);
     json_decref(add->record.plan);
     json_decref(add->record.conf);
     dmm_record_release(&add->record);
@@ -352,13 +356,14 @@ static void add_free(struct add *add)
 int dmm_cni_add(const struct dmm_cni_env *env, struct dmm_netconf *conf, json_t **answer,
                 struct dmm_cni_error *error)
 {
-    struct add add = {.env = env, .conf = conf, .record = {.fd = -1}};
+    struct add add = {.env = env, .conf = conf, .record = {.fd = -1}, .device_lock = -1};
     if (dmm_netconf_check(conf, error))
         return -1;
     int netns __attribute__((cleanup(dmm_close))) = open_netns(&add, error);
     if (netns < 0)
         return -1;
     int rc = dmm_attach_job(&add.job, env, conf, netns, error);
+    add.job.device_lock = &add.device_lock;
     if (!rc)
         rc = prepare(&add, error);
     if (!rc)

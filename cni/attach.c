@@ -126,6 +126,7 @@ static int choose_mac(struct dmm_link_job *job, const struct dmm_cni_env *env,
 {
     const char *from_args = dmm_cni_args_get(&env->args, "MAC");
     const char *text = conf->mac ? conf->mac : from_args;
+    job->mac_given = text;
     if (!text) {
         dmm_link_stable_mac(job->mac, job->network, job->container_id, job->ifname, "pod");
         return 0;
@@ -151,6 +152,7 @@ int dmm_attach_job(struct dmm_link_job *job, const struct dmm_cni_env *env,
         .pod_root = conf->pod_root,
         .owner = conf->sidecar,
         .hold = -1,
+        .device_id = conf->device_id,
     };
     return choose_mac(job, env, conf, error);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define CHAINED_IFNAME "net1"
+#define DEVICE_MAX     64
 
 static const char *const mode_words[] = {"alone", "chained", NULL};
 static const char *const on_failure_words[] = {"fail", "kernel", NULL};
@@ -26,6 +27,8 @@ struct raw {
     const json_t *args;
     const json_t *runtime;
     const json_t *prev_result;
+    const char *device_id;
+    const char *pci_bus_id;
     int on_failure;
     bool ip_masq;
 };
@@ -41,6 +44,7 @@ static const struct dmm_key top_keys[] = {
     {"mapping", DMM_KEY_OBJECT, AT(mapping), 0, 0, NULL},
     {"on_failure", DMM_KEY_WORD, AT(on_failure), 0, 0, on_failure_words},
     /* read by dmm_netconf_decode() */
+    {"log", DMM_KEY_ANY, 0, 0, 0, NULL},
     {"mode", DMM_KEY_ANY, 0, 0, 0, NULL},
     {"ifname", DMM_KEY_ANY, 0, 0, 0, NULL},
     {"podDir", DMM_KEY_ANY, 0, 0, 0, NULL},
@@ -59,6 +63,10 @@ static const struct dmm_key top_keys[] = {
     {"runtimeConfig", DMM_KEY_OBJECT, AT(runtime), 0, 0, NULL},
     {"capabilities", DMM_KEY_ANY, 0, 0, 0, NULL},
     {"ipMasq", DMM_KEY_BOOL, AT(ip_masq), 0, 0, NULL},
+    /* put in by Multus, for a device plugin */
+    {"deviceID", DMM_KEY_TEXT, AT(device_id), 0, DEVICE_MAX, NULL},
+    {"pciBusID", DMM_KEY_TEXT, AT(pci_bus_id), 0, DEVICE_MAX, NULL},
+    {"resourceName", DMM_KEY_ANY, 0, 0, 0, NULL},
     {"prevResult", DMM_KEY_OBJECT, AT(prev_result), 0, 0, NULL},
     {"cni.dev/attachments", DMM_KEY_ANY, 0, 0, 0, NULL},
     {"cni.dev/valid-attachments", DMM_KEY_ANY, 0, 0, 0, NULL},
@@ -152,6 +160,33 @@ static int decode_mode(struct dmm_netconf *conf, struct dmm_cni_error *error)
     return 0;
 }
 
+/* First of all, so that the log is where it should be when the rest is read. */
+static int decode_log(struct dmm_netconf *conf, struct dmm_cni_error *error)
+{
+    static const char *const levels[] = {"error", "warn", "info", "debug", NULL}; /* as in log.h */
+    static const char *const formats[] = {"text", "json", NULL};
+#define LOG(field) offsetof(struct dmm_cni_log_conf, field)
+    static const struct dmm_key keys[] = {
+        {"level", DMM_KEY_WORD, LOG(level), 0, 0, levels},
+        {"format", DMM_KEY_WORD, LOG(json), 0, 0, formats},
+        {"file", DMM_KEY_TEXT, LOG(file), 0, PATH_MAX / 4, NULL},
+        {NULL, DMM_KEY_ANY, 0, 0, 0, NULL},
+    };
+    struct dmm_err err = {0};
+    const json_t *object = json_object_get(conf->json, "log");
+    conf->log = (struct dmm_cni_log_conf){.level = -1, .json = 1};
+    if (!object)
+        return 0;
+    if (!json_is_object(object))
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG, "log: must be an object");
+    int rc = dmm_keys_read(&conf->log, keys, object, "log", &err);
+    if (rc)
+        return refuse(error, rc, &err);
+    if (conf->log.file && *conf->log.file != '/')
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG, "log.file: must be an absolute path");
+    return 0;
+}
+
 int dmm_netconf_decode(struct dmm_netconf *conf, const char *text, size_t len,
                        struct dmm_cni_error *error)
 {
@@ -162,7 +197,7 @@ int dmm_netconf_decode(struct dmm_netconf *conf, const char *text, size_t len,
     if (!decode_json(conf, error) && !decode_version(conf, error) && !decode_name(conf, error) &&
         !decode_dir(&conf->pod_root, conf->json, "podDir", DMM_PODDIR_ROOT, error) &&
         !decode_dir(&conf->state_root, conf->json, "stateDir", DMM_STATE_ROOT, error) &&
-        !decode_mode(conf, error))
+        !decode_mode(conf, error) && !decode_log(conf, error))
         return 0;
     json_decref(conf->json);
     conf->json = NULL;
@@ -241,11 +276,34 @@ static int check_capabilities(struct dmm_netconf *conf, const struct raw *raw,
     if (mac && !json_is_string(mac))
         return dmm_cni_fail(error, DMM_CNI_E_CONFIG, "runtimeConfig.mac: must be a string");
     conf->mac = json_string_value(mac);
+    const json_t *cgroup = json_object_get(raw->runtime, "cgroupPath");
+    conf->cgroup_path = json_string_value(cgroup);
+    if (cgroup && (!conf->cgroup_path || *conf->cgroup_path != '/'))
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG,
+                            "runtimeConfig.cgroupPath: must be an absolute path");
     const json_t *info = json_object_get(raw->runtime, "CNIDeviceInfoFile");
     conf->device_info = json_string_value(info);
     if (info && (!conf->device_info || *conf->device_info != '/'))
         return dmm_cni_fail(error, DMM_CNI_E_CONFIG,
                             "runtimeConfig.CNIDeviceInfoFile: must be an absolute path");
+    return 0;
+}
+
+/* The runtime's word, then Multus' two names for it, which must not differ. */
+static int check_device(struct dmm_netconf *conf, const struct raw *raw,
+                        struct dmm_cni_error *error)
+{
+    const json_t *given = json_object_get(raw->runtime, "deviceID");
+    if (given && !json_is_string(given))
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG, "runtimeConfig.deviceID: must be a string");
+    const char *in_conf = raw->device_id ? raw->device_id : raw->pci_bus_id;
+    if (raw->pci_bus_id && strcmp(in_conf, raw->pci_bus_id) != 0)
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG, "pciBusID: \"%s\" is not deviceID's \"%s\"",
+                            raw->pci_bus_id, in_conf);
+    conf->device_id = given && *json_string_value(given) ? json_string_value(given) : in_conf;
+    if (conf->device_id && !conf->link.ops->takes_device)
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG, "deviceID: link.type \"%s\" takes no device",
+                            conf->link.ops->kind);
     return 0;
 }
 
@@ -269,6 +327,8 @@ int dmm_netconf_check(struct dmm_netconf *conf, struct dmm_cni_error *error)
     rc = dmm_link_conf_read(&conf->link, raw.link, &err);
     if (rc)
         return refuse(error, rc, &err);
+    if (check_device(conf, &raw, error))
+        return -1;
     if (raw.stacks && dmm_stacks_config_from_json(&conf->stacks, raw.stacks, "stacks", &err))
         return dmm_cni_fail_from(error, DMM_CNI_E_CONFIG, &err);
     return 0;

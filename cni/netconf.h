@@ -30,6 +30,13 @@ struct dmm_kube_conf {
 };
 enum dmm_kube_on_failure { DMM_KUBE_FAIL, DMM_KUBE_DEFAULT };
 
+/* See cni/logging.h. */
+struct dmm_cni_log_conf {
+    int level; /* enum dmm_log_level, or -1: not given */
+    int json;
+    const char *file; /* or NULL */
+};
+
 enum dmm_mode {
     DMM_MODE_ALONE,
     DMM_MODE_CHAINED, /* after a plugin that made the pod's first interface: we add one */
@@ -46,6 +53,7 @@ struct dmm_netconf {
     const char *name;
     const char *pod_root;
     const char *state_root;
+    struct dmm_cni_log_conf log;
     int mode;           /* enum dmm_mode */
     const char *ifname; /* the interface that we make when chained; NULL when not */
 
@@ -62,6 +70,8 @@ struct dmm_netconf {
     const json_t *annotations; /* of runtimeConfig */
     const json_t *args_cni;
     const char *mac;         /* of runtimeConfig */
+    const char *device_id;   /* of runtimeConfig, or Multus' keys; NULL: none */
+    const char *cgroup_path; /* of runtimeConfig; NULL: not told */
     const char *device_info; /* of runtimeConfig: path of CNIDeviceInfoFile */
 };
 

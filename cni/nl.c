@@ -4,11 +4,13 @@
 #include "cni/netns.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
 #include <linux/if_arp.h>
+#include <netinet/in.h>
 #include <netlink/errno.h>
+#include <string.h>
 
-/* libnl has numbers of its own; these are the ones that we tell apart. */
-static int to_errno(int rc)
+int dmm_nl_errno(int rc)
 {
     switch (-rc) {
     case NLE_NODEV:
@@ -35,7 +37,7 @@ static int to_errno(int rc)
 
 static int fail(struct dmm_err *err, int rc, const char *what, const char *name)
 {
-    return dmm_err_set(err, to_errno(rc), "%s %s: %s", what, name, nl_geterror(rc));
+    return dmm_err_set(err, dmm_nl_errno(rc), "%s %s: %s", what, name, nl_geterror(rc));
 }
 
 static int open_here(struct nl_sock **sock, struct dmm_err *err)
@@ -117,11 +119,12 @@ int dmm_nl_link_del(struct nl_sock *sock, const char *name, struct dmm_err *err)
         return -ENOMEM;
     rtnl_link_set_name(which, name);
     int rc = rtnl_link_delete(sock, which);
-    if (!rc || to_errno(rc) == ENODEV)
+    if (!rc || dmm_nl_errno(rc) == ENODEV)
         return 0;
     /* Who may not change links is told so before it is told that there is none. */
     struct rtnl_link *there __attribute__((cleanup(dmm_nl_link_put))) = NULL;
-    if (to_errno(rc) == EPERM && to_errno(rtnl_link_get_kernel(sock, 0, name, &there)) == ENODEV)
+    if (dmm_nl_errno(rc) == EPERM &&
+        dmm_nl_errno(rtnl_link_get_kernel(sock, 0, name, &there)) == ENODEV)
         return 0;
     return fail(err, rc, "remove interface", name);
 }
@@ -142,4 +145,21 @@ int dmm_nl_link_set_mac(struct rtnl_link *link, const uint8_t mac[6], struct dmm
     rtnl_link_set_addr(link, addr);
     nl_addr_put(addr);
     return 0;
+}
+
+bool dmm_nl_has_address(const char *name)
+{
+    struct ifaddrs *list;
+    bool found = false;
+    if (getifaddrs(&list))
+        return true;
+    for (const struct ifaddrs *a = list; a && !found; a = a->ifa_next) {
+        if (!a->ifa_addr || strcmp(a->ifa_name, name) != 0)
+            continue;
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)a->ifa_addr;
+        found = a->ifa_addr->sa_family == AF_INET ||
+                (a->ifa_addr->sa_family == AF_INET6 && !IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr));
+    }
+    freeifaddrs(list);
+    return found;
 }

@@ -11,7 +11,11 @@
 
 #include <netlink/netlink.h>
 #include <netlink/route/link.h>
+#include <stdbool.h>
 #include <stdint.h>
+
+/* libnl has error numbers of its own; the errno of those that we tell apart, else EIO. */
+int dmm_nl_errno(int rc);
 
 /* In our namespace, or in that of `netns_fd` if it is not -1. *sock is the caller's:
  * nl_socket_free(). */
@@ -36,5 +40,9 @@ int dmm_nl_link_del(struct nl_sock *sock, const char *name, struct dmm_err *err)
 struct rtnl_link *dmm_nl_link_new(struct dmm_err *err);
 /* Sets the hardware address of an object. */
 int dmm_nl_link_set_mac(struct rtnl_link *link, const uint8_t mac[6], struct dmm_err *err);
+
+/* An address makes an interface of ours somebody's: a gateway's, say. Link-local ones come by
+ * themselves and don't count. True also if the addresses can't be read. */
+bool dmm_nl_has_address(const char *name);
 
 #endif

@@ -47,7 +47,9 @@ int dmm_cni_status(const struct dmm_cni_env *env, struct dmm_netconf *conf,
     if (dmm_netconf_check(conf, error))
         return -1;
     if (conf->link.ops->status(conf->link.conf, &err))
-        return dmm_cni_fail_from(error, DMM_CNI_E_UNAVAILABLE, &err);
+        /* What is down is so for the pods that have it too. */
+        return dmm_cni_fail_from(
+            error, err.code == ENETDOWN ? DMM_CNI_E_LIMITED : DMM_CNI_E_UNAVAILABLE, &err);
     if (check_dir("stateDir", conf->state_root, error) ||
         check_dir("podDir", conf->pod_root, error))
         return -1;

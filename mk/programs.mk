@@ -36,9 +36,12 @@ LWIP_CFLAGS  = -isystem /usr/include/lwip
 # DPDK is linked statically with the drivers we use: a quarter of the memory, half the start time.
 DPDK_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags libdpdk 2>/dev/null))
 # Drivers register themselves in constructors: nothing names them, so they are linked whole.
-DPDK_WHOLE   = net_virtio net_vhost net_memif bus_vdev mempool_ring
-DPDK_PARTS   = vhost ethdev net mbuf mempool ring dmadev cryptodev rcu hash bus_pci pci meter \
-               kvargs telemetry eal
+# Of NICs only what drives VFs is: e1000 (igb's), ixgbe's, iavf (those of i40e and ice): 1.4 MB together.
+# A VF of mlx5 keeps its kernel driver and is an interface.
+VF_DRIVERS  ?= net_e1000 net_ixgbe net_iavf
+DPDK_WHOLE   = net_virtio net_vhost net_memif $(VF_DRIVERS) bus_vdev bus_pci mempool_ring
+DPDK_PARTS   = vhost ethdev net mbuf mempool ring dmadev cryptodev rcu hash pci meter \
+               common_iavf security kvargs telemetry eal
 dpdk_lib     = $(patsubst %,-l:librte_%.a,$(1))
 DPDK_LIBS    = -Wl,--whole-archive $(call dpdk_lib,$(DPDK_WHOLE)) -Wl,--no-whole-archive \
                -Wl,--start-group $(call dpdk_lib,$(DPDK_PARTS)) -Wl,--end-group \

@@ -7,6 +7,7 @@
 ## make fuzz       every fuzzer for FUZZ_SECONDS=60           FUZZ=mapping runs one
 ## make oracle     the same calls on the kernel and on STACK=tcpip (lwip, loop, kernel), compared
 ##                 ONLY=epoll runs the cases whose names hold that word
+## make test-sriov   the link sriov on an emulated NIC: QEMU of backports (root)   SRIOV=kill runs one
 ## make demo       shows what DMM does (root)
 ## make bench      measures DMM against the kernel (root)   BENCH="--only redis" chooses
 ## make SAN=address test, SAN=thread test    the same with sanitizers, built in build/san-*
@@ -145,7 +146,11 @@ E2E_FILES = $(wildcard tests/e2e/$(E2E:.bats=).bats)
 ORACLE_ENV = SAN=$(SAN) DMM_BUILD=$(abspath $(BUILD)) DMM_PRELOAD_FIRST="$(PRELOAD_FIRST)"
 RUN       = SAN=$(SAN) DMM_BUILD=$(abspath $(BUILD)) DMM_PRELOAD_FIRST="$(PRELOAD_FIRST)" tests/run
 
-.PHONY: test-run demo-run bench-run
+# Not part of `make test`: emulation is slow, and what it needs is installed for it alone.
+SRIOV      ?= *
+SRIOV_FILES = $(wildcard tests/sriov/$(SRIOV:.bats=).bats)
+
+.PHONY: test-run demo-run bench-run test-sriov-run
 deps:
 	$(Q)mk/deps.sh
 
@@ -156,12 +161,15 @@ deps-then-%: deps
 test: deps-then-test-run
 demo: deps-then-demo-run
 bench: deps-then-bench-run
+test-sriov: deps-then-test-sriov-run
 demo-run: programs
 	$(Q)DMM_BUILD=$(abspath $(BUILD)) examples/demo
 bench-run: programs $(BUILD)/tests/bench/tcpip_mem
 	$(Q)DMM_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/bench.py --out $(BUILD)/bench $(BENCH)
 test-run: programs fuzz-programs $(UNIT_BINS)
 	$(Q)$(RUN) --unit $(UNIT_BINS) --fuzz $(FUZZ_BINS) --e2e $(E2E_FILES)
+test-sriov-run: programs
+	$(Q)SRIOV_DIR=$(BUILD)/sriov $(RUN) --sriov $(SRIOV_FILES)
 check: fuzz-programs $(UNIT_BINS)
 	$(Q)$(RUN) --unit $(UNIT_BINS) --fuzz $(FUZZ_BINS)
 unit: $(UNIT_BINS)

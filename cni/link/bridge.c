@@ -6,11 +6,8 @@
 #include "cni/netns.h"
 
 #include <errno.h>
-#include <ifaddrs.h>
 #include <limits.h>
-#include <linux/if_ether.h>
 #include <net/if.h>
-#include <netinet/in.h>
 #include <netlink/errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -147,24 +144,6 @@ static int has_ports(struct nl_sock *sock, int ifindex, bool *found, struct dmm_
     return 0;
 }
 
-/* An address makes it somebody's: a gateway's, say. Link-local ones come by themselves. */
-static bool has_address(const char *name)
-{
-    struct ifaddrs *list;
-    bool found = false;
-    if (getifaddrs(&list))
-        return true;
-    for (const struct ifaddrs *a = list; a && !found; a = a->ifa_next) {
-        if (!a->ifa_addr || strcmp(a->ifa_name, name) != 0)
-            continue;
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)a->ifa_addr;
-        found = a->ifa_addr->sa_family == AF_INET ||
-                (a->ifa_addr->sa_family == AF_INET6 && !IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr));
-    }
-    freeifaddrs(list);
-    return found;
-}
-
 /* *gone: it is not there, or it was ours, without ports and addresses, and is not there any more.
  */
 static int remove_unused(struct nl_sock *sock, const char *name, bool *gone, struct dmm_err *err)
@@ -180,7 +159,7 @@ static int remove_unused(struct nl_sock *sock, const char *name, bool *gone, str
     copy_mac(is, link);
     stable_mac(ours, name);
     rc = has_ports(sock, rtnl_link_get_ifindex(link), &ports, err);
-    *gone = !rc && !ports && !memcmp(is, ours, 6) && !has_address(name);
+    *gone = !rc && !ports && !memcmp(is, ours, 6) && !dmm_nl_has_address(name);
     return *gone ? dmm_nl_link_del(sock, name, err) : rc;
 }
 

@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct dmm_link_ops *const kinds[] = {&dmm_link_veth, &dmm_link_tap, &dmm_link_afxdp,
-                                                   &dmm_link_vhostuser, &dmm_link_memif};
+static const struct dmm_link_ops *const kinds[] = {&dmm_link_veth,  &dmm_link_tap,
+                                                   &dmm_link_afxdp, &dmm_link_vhostuser,
+                                                   &dmm_link_memif, &dmm_link_sriov};
 
 const struct dmm_link_ops *dmm_link_find(const char *kind)
 {

@@ -56,6 +56,10 @@ struct dmm_link_job {
     uint8_t mac[6];         /* the pod's end: asked for, or generated and stable */
     struct dmm_owner owner; /* who runs the pod's sidecar */
     const struct dmm_port_config *port; /* CHECK: the port file as it is; NULL: not CHECK */
+    bool mac_given;                     /* asked for */
+    const char *device_id; /* of the device plugin; NULL: none. Only for kinds that take one */
+    int *device_lock;      /* plan() may leave the lock of a device in it, an fd; held by the caller
+                            * until apply() has returned. -1: none. NULL where nothing is planned */
 };
 
 /* One attachment that goes. */
@@ -78,7 +82,8 @@ struct dmm_link_ops {
     const char *kind;
     const struct dmm_key *keys;
     size_t conf_size;
-    bool by_name; /* plan() is made of names alone, so that a lost record can be made up for */
+    bool takes_device; /* deviceID means something to it */
+    bool by_name;      /* plan() is made of names alone, so that a lost record can be made up for */
     void (*defaults)(void *conf);
     int (*validate)(const void *conf, struct dmm_err *err);
     int (*plan)(const struct dmm_link_job *job, json_t *plan, struct dmm_err *err);
@@ -98,6 +103,7 @@ extern const struct dmm_link_ops dmm_link_tap;
 extern const struct dmm_link_ops dmm_link_afxdp;
 extern const struct dmm_link_ops dmm_link_vhostuser;
 extern const struct dmm_link_ops dmm_link_memif;
+extern const struct dmm_link_ops dmm_link_sriov;
 
 /* NULL if there is none of that name. */
 const struct dmm_link_ops *dmm_link_find(const char *kind);

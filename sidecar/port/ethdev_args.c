@@ -75,6 +75,7 @@ int ethdev_args_parse(struct ethdev_args *args, const char *devargs, unsigned nu
         snprintf(args->name, sizeof(args->name), "%.*s%u", (int)driver, devargs, number);
     } else {
         memcpy(args->name, devargs, name_len);
+        args->pci = strchr(args->name, ':') != NULL;
     }
     int n = snprintf(args->args, sizeof(args->args), "%s%s", args->name, devargs + name_len);
     if (n < 0 || (size_t)n >= sizeof(args->args))

@@ -25,6 +25,7 @@ struct ethdev_args {
     bool packed; /* virtio_user with packed rings */
     bool vhost;
     bool polled; /* memif: no fd says that a frame came */
+    bool pci;    /* a NIC's function, by its address ("0000:01:10.0") */
 };
 
 /* `number` replaces the digits that end a virtual device's name ("net_..."); other names are kept.

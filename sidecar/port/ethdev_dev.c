@@ -23,7 +23,7 @@
      RTE_ETH_RX_OFFLOAD_SCATTER)
 #define TX_OFFLOADS                                                                                \
     (RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO |    \
-     RTE_ETH_TX_OFFLOAD_MULTI_SEGS)
+     RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_IPV4_CKSUM)
 
 /* A socket left behind by a process that died must go before DPDK can listen there. */
 static int remove_stale(const char *path, struct dmm_err *err)
@@ -104,6 +104,18 @@ void ethdev_dev_close(struct ethdev_port *p)
     remove_device(p->dev.id);
 }
 
+static const char *why_none(const struct ethdev_port *p)
+{
+    if (p->args.virtio_user)
+        return ": no peer there, or a wrong argument";
+    if (!p->args.pci)
+        return "";
+    return access("/dev/vfio/vfio", R_OK | W_OK)
+               ? ": /dev/vfio/vfio can't be opened"
+               : ": not bound to vfio-pci, no access to its group in /dev/vfio, too little memory "
+                 "may be locked (RLIMIT_MEMLOCK), or no driver for it is linked";
+}
+
 int ethdev_dev_open(struct ethdev_port *p, struct dmm_err *err)
 {
     struct ethdev_dev *dev = &p->dev;
@@ -117,7 +129,7 @@ int ethdev_dev_open(struct ethdev_port *p, struct dmm_err *err)
         rc = rte_eth_dev_get_port_by_name(p->args.name, &dev->id);
     if (rc) /* the drivers say -1 for whatever it was; DPDK's own words are in the debug log */
         return dmm_err_set(err, ENODEV, "DPDK makes no device of \"%s\"%s", p->args.args,
-                           p->args.virtio_user ? ": no peer there, or a wrong argument" : "");
+                           why_none(p));
     struct rte_eth_dev_info info;
     rc = rte_eth_dev_info_get(dev->id, &info);
     if (!rc) {

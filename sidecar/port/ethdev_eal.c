@@ -13,9 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NO_HUGE_MB "512" /* address space; only what is touched costs memory */
-#define MAX_ARGS   16
+#define VFIO_MB    "128" /* but with VFIO all of it is pinned: enough for four ports */
+#define VFIO       "/dev/vfio/vfio"
+#define NO_DEVICE  "ffff:ff:1f.7"
+#define MAX_ARGS   20
 
 /* The process's EAL. Guarded by `lock`. */
 static struct {
@@ -65,27 +69,39 @@ static unsigned long huge_megabytes(void)
     return text ? strtoul(text, NULL, 10) : 0;
 }
 
+static int put(char **argv, const char *const *some, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        argv[i] = (char *)some[i];
+    return (int)n;
+}
+
 /* rte_eal_init() may write into the array, and keeps the strings. */
 static int start_with(char *lcores)
 {
     static char huge_mb[16];
-    static const char *const common[] = {"dmm", "--no-telemetry", "--no-pci", "--log-level=*:4"};
-    static const char *const no_huge[] = {"--no-huge", "--no-shconf", "-m", NO_HUGE_MB};
+    static const char *const common[] = {"dmm", "--no-telemetry", "--log-level=*:4"};
+    /* A list of allowed devices, which names none, so that EAL takes only those that ports name. */
+    static const char *const pci[] = {"-a", NO_DEVICE, "--iova-mode=va"};
+    static const char *const no_pci[] = {"--no-pci"};
+    static const char *const no_huge[] = {"--no-huge", "--no-shconf", "-m"};
     static const char *const huge[] = {"--in-memory", "--single-file-segments", "--iova-mode=va",
-                                       "-m", huge_mb};
+                                       "-m"};
     unsigned long mb = huge_megabytes();
     bool with_huge = mb > 0;
     snprintf(huge_mb, sizeof(huge_mb), "%lu", mb);
 
+    /* Who may use devices by VFIO has been given some. */
+    bool vfio = access(VFIO, R_OK | W_OK) == 0;
     char *argv[MAX_ARGS];
     int argc = 0;
-    for (size_t i = 0; i < RTE_DIM(common); i++)
-        argv[argc++] = (char *)common[i];
+    argc += put(argv + argc, common, RTE_DIM(common));
+    argc += vfio ? put(argv + argc, pci, RTE_DIM(pci)) : put(argv + argc, no_pci, RTE_DIM(no_pci));
+    argc += with_huge ? put(argv + argc, huge, RTE_DIM(huge))
+                      : put(argv + argc, no_huge, RTE_DIM(no_huge));
+    argv[argc++] = with_huge ? huge_mb : (char *)(vfio ? VFIO_MB : NO_HUGE_MB);
     argv[argc++] = (char *)"--lcores";
     argv[argc++] = lcores;
-    const char *const *memory = with_huge ? huge : no_huge;
-    for (size_t i = 0; i < (with_huge ? RTE_DIM(huge) : RTE_DIM(no_huge)); i++)
-        argv[argc++] = (char *)memory[i];
     return rte_eal_init(argc, argv) < 0 ? (rte_errno ? rte_errno : EIO) : 0;
 }
 

@@ -122,6 +122,15 @@ static struct rte_mbuf *copy_in(struct ethdev_port *p, const struct dmm_tx_frame
     return head;
 }
 
+/* NICs, unlike virtio, want the checksum of each segment's IPv4 header to be offloaded too, and
+ * have their own idea of what the pseudo-header's sum covers. */
+static int prepare(const struct ethdev_port *p, struct rte_mbuf *m)
+{
+    if (m->ol_flags & RTE_MBUF_F_TX_IPV4)
+        m->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
+    return rte_eth_tx_prepare(p->dev.id, 0, &m, 1) == 1 ? 0 : -EINVAL;
+}
+
 int ethdev_io_transmit(struct ethdev_port *p, const struct dmm_tx_frame *frame)
 {
     uint32_t len;
@@ -136,6 +145,8 @@ int ethdev_io_transmit(struct ethdev_port *p, const struct dmm_tx_frame *frame)
         return -EAGAIN;
     }
     rc = ethdev_from_tx(m, frame);
+    if (!rc && p->args.pci && m->ol_flags)
+        rc = prepare(p, m);
     if (rc) {
         rte_pktmbuf_free(m);
         return rc;

@@ -283,6 +283,20 @@ own() {
         | .ipam.dataDir = $d + "/leases")'
 }
 
+# A NIC with VFs, or Open vSwitch, is not here: STATUS finds the configuration right and that lacking. (The VFs'
+# are made by tests/sriov.) False for a file that needs neither.
+lacks_only_the_device() { # FILE CONF
+    local wanted
+    case ${1##*/} in
+    sriov-vfio*) wanted='link.driver: vfio-pci: the module is not loaded' ;;
+    sriov*) wanted='link.pf: ens1f0: no interface' ;;
+    vhostuser-ovs*) wanted='link.ovs: bridge br-dpdk' ;;
+    *) return 1 ;;
+    esac
+    run --separate-stderr env CNI_COMMAND=STATUS "$DMM" <<<"$(jq '.cniVersion = "1.1.0" | del(.prevResult)' <<<"$2")"
+    refused 50 "$wanted" || exit 1
+}
+
 @test "the examples of examples/cni are taken as they are" {
     local file result n=0
     bpf_mounted
@@ -295,6 +309,7 @@ own() {
             jq --argjson n $n --argjson prev "$result" '. as $list | .plugins[$n] + {name: $list.name,
                 cniVersion: $list.cniVersion} + if $prev then {prevResult: $prev} else {} end' "$DIR/list" >"$DIR/conf"
             type=$(jq -r .type "$DIR/conf")
+            if [ "$type" = dmm ] && lacks_only_the_device "$file" "$(cat "$DIR/conf")"; then break; fi
             result=$(CNI_COMMAND=ADD CNI_CONTAINERID=cniw-a CNI_NETNS=/run/netns/cniw-a CNI_IFNAME=eth0 \
                 CNI_ARGS="IgnoreUnknown=1;K8S_POD_UID=uid-a" "$(PATH=$DMM_BUILD:$PLUGINS type -P "$type")" <"$DIR/conf") ||
                 { echo "$file: $result"; return 1; }
@@ -310,6 +325,12 @@ own() {
     done
     [ "$n" -gt 0 ]
     for file in "$TOP"/examples/cni/*.yaml; do
-        sed -n '/config: |/,$p' "$file" | sed 1d | jq -e '.type == "dmm" and .cniVersion' >/dev/null
+        sed -n '/config: |/,$p' "$file" | sed 1d |
+            jq --arg d "$DIR" '.podDir = $d + "/run" | .stateDir = $d + "/state" | .ipam.dataDir = $d + "/leases"' >"$DIR/conf"
+        if lacks_only_the_device "$file" "$(cat "$DIR/conf")"; then continue; fi
+        pod_ns a
+        dmm ADD a <"$DIR/conf" >"$DIR/result" || { cat "$file" "$DIR/result"; return 1; }
+        dmm DEL a <"$DIR/conf"
+        ip netns del cniw-a
     done
 }
