@@ -24,6 +24,14 @@ static const struct {
     {"VERSION", DMM_CNI_VERSION_CMD, 0},
 };
 
+const char *dmm_cni_command_text(enum dmm_cni_command command)
+{
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (commands[i].command == command)
+            return commands[i].name;
+    return "";
+}
+
 bool dmm_cni_id_valid(const char *id)
 {
     if (!isalnum((unsigned char)id[0]))

@@ -47,6 +47,9 @@ struct dmm_cni_env {
     struct dmm_cni_args args;
 };
 
+/* "ADD", ... */
+const char *dmm_cni_command_text(enum dmm_cni_command command);
+
 /* getenv in production; a table in tests. */
 typedef const char *dmm_cni_getenv(const char *name);
 

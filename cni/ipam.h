@@ -5,6 +5,8 @@
  *
  * A plugin that does not speak the configuration's version yet, where 1.0.0 would do, is asked
  * again in 1.0.0: between the two nothing differs for ADD, DEL and CHECK but optional attributes.
+ *
+ * ADD and DEL of host-local are done here where that can be (cni/hostlocal.h): no program is run.
  */
 #ifndef DMM_CNI_IPAM_H
 #define DMM_CNI_IPAM_H
@@ -30,7 +32,7 @@ struct dmm_ipam_call {
     int hold; /* the record's lock, which the plugin holds with us; or -1 */
 };
 
-/* Starts the plugin; dmm_ipam_finish() must follow. */
+/* Starts the plugin, if one is run; dmm_ipam_finish() must follow. */
 int dmm_ipam_start(struct dmm_exec *child, const struct dmm_ipam_call *call,
                    struct dmm_cni_error *error);
 /* Waits. `result` (of ADD) may be NULL. The plugin's own error is passed on with its code and with

@@ -4,6 +4,7 @@
  * JSON on stdout, log on stderr. Exit status 0, or 1 with an error object.
  */
 #include "cni/attach.h"
+#include "cni/logging.h"
 #include "cni/tool.h"
 #include "common/log.h"
 
@@ -101,7 +102,7 @@ static int deliver(const struct dmm_cni_env *env, struct dmm_netconf *conf, json
     return -1;
 }
 
-static int handle(struct dmm_cni_env *env, enum dmm_cni_version *version,
+static int handle(struct dmm_cni_env *env, enum dmm_cni_version *version, struct dmm_cni_log *log,
                   struct dmm_cni_error *error)
 {
     char *text = NULL;
@@ -118,11 +119,15 @@ static int handle(struct dmm_cni_env *env, enum dmm_cni_version *version,
         *version = conf.version;
         if (conf.ifname)
             env->ifname = conf.ifname;
-        if (!rc)
+        if (!rc) {
+            dmm_cni_log_configure(log, env, &conf);
             rc = run(env, &conf, &answer, error);
+        }
     }
     if (!rc && answer)
         rc = deliver(env, &conf, answer, error);
+    dmm_cni_log_end(log, error);
+    dmm_log_context(NULL); /* it borrows from the configuration */
     dmm_netconf_free(&conf);
 out:
     free(text);
@@ -132,14 +137,15 @@ out:
 int main(int argc, char **argv)
 {
     struct dmm_cni_env env;
+    struct dmm_cni_log log;
     struct dmm_cni_error error = {0};
     enum dmm_cni_version version = DMM_CNI_LATEST;
-    dmm_log_setup("dmm", DMM_LOG_WARN, false, STDERR_FILENO);
+    dmm_cni_log_start(&log);
     if (argc > 1)
         return dmm_tool(argc, argv);
     int rc = dmm_cni_env_read(&env, get, &error);
     if (!rc) {
-        rc = handle(&env, &version, &error);
+        rc = handle(&env, &version, &log, &error);
         dmm_cni_env_free(&env);
     }
     if (!rc)

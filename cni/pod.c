@@ -254,7 +254,7 @@ static int compose_owner(struct dmm_pod_content *content, int dir, const struct 
 }
 
 static int compose_pod(struct dmm_pod_content *content, const struct dmm_cni_env *env,
-                       struct dmm_err *err)
+                       const struct dmm_netconf *conf, struct dmm_err *err)
 {
     const char *uid = dmm_cni_args_get(&env->args, "K8S_POD_UID");
     const char *name = dmm_cni_args_get(&env->args, "K8S_POD_NAME");
@@ -263,6 +263,8 @@ static int compose_pod(struct dmm_pod_content *content, const struct dmm_cni_env
         json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "version", 1, "podUid", uid ? uid : "",
                   "podName", name ? name : "", "podNamespace", space ? space : "", "containerId",
                   env->container_id, "netns", env->netns);
+    if (json && conf->cgroup_path)
+        json_object_set_new(json, "cgroupPath", json_string(conf->cgroup_path));
     content->pod = json ? json_dumps(json, JSON_INDENT(1)) : NULL;
     json_decref(json);
     return content->pod ? 0 : dmm_err_set(err, EINVAL, "CNI_ARGS: not UTF-8");
@@ -280,7 +282,7 @@ int dmm_pod_compose(struct dmm_pod_content *content, const struct dmm_pod *pod,
     if (open_existing(pod, &dir, &err))
         goto fail;
     code = DMM_CNI_E_ENVIRONMENT;
-    if (compose_pod(content, env, &err))
+    if (compose_pod(content, env, conf, &err))
         goto fail;
     code = DMM_CNI_E_CONFIG;
     if (compose_owner(content, dir, conf, &err) || compose_on_failure(content, dir, conf, &err) ||

@@ -17,7 +17,9 @@ static struct {
     enum dmm_log_level level;
     bool json;
     int fd;
-} settings = {.program = "dmm", .level = DMM_LOG_INFO, .json = false, .fd = 2};
+    int also;
+    const struct dmm_log_field *context;
+} settings = {.program = "dmm", .level = DMM_LOG_INFO, .json = false, .fd = 2, .also = -1};
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
@@ -27,6 +29,16 @@ void dmm_log_setup(const char *program, enum dmm_log_level level, bool json, int
     settings.level = level;
     settings.json = json;
     settings.fd = fd;
+}
+
+void dmm_log_context(const struct dmm_log_field *fields)
+{
+    settings.context = fields;
+}
+
+void dmm_log_also(int fd)
+{
+    settings.also = fd;
 }
 
 int dmm_log_level_parse(const char *text, enum dmm_log_level *level)
@@ -176,6 +188,8 @@ static bool needs_quotes(const char *value)
 
 static void put_text_field(struct line *line, const struct dmm_log_field *field)
 {
+    if (!field->value)
+        return;
     bool quotes = needs_quotes(field->value);
     put_text(line, " ");
     put_escaped(line, field->name, false);
@@ -198,10 +212,10 @@ static void make_text(struct line *line, const char *level, const char *message,
     put_escaped(line, settings.program, false);
     put_text(line, ": ");
     put_escaped(line, message, false);
-    for (; fields && fields->name; fields++) {
-        if (fields->value)
-            put_text_field(line, fields);
-    }
+    for (; fields && fields->name; fields++)
+        put_text_field(line, fields);
+    for (fields = settings.context; fields && fields->name; fields++)
+        put_text_field(line, fields);
     line->text[line->used++] = '\n';
 }
 
@@ -209,6 +223,8 @@ static void make_text(struct line *line, const char *level, const char *message,
  * limit is set lower meanwhile, so that there is always room for the closing quote. */
 static void put_member(struct line *line, const char *name, const char *value)
 {
+    if (!value)
+        return;
     size_t before = line->used;
     line->limit--;
     bool whole = put_text(line, ",\"") && put_escaped(line, name, true) && put_text(line, "\":\"");
@@ -233,12 +249,20 @@ static void make_json(struct line *line, const char *level, const char *message,
     put_member(line, "level", level);
     put_member(line, "program", settings.program);
     put_member(line, "message", message);
-    for (; fields && fields->name; fields++) {
-        if (fields->value)
-            put_member(line, fields->name, fields->value);
-    }
+    for (; fields && fields->name; fields++)
+        put_member(line, fields->name, fields->value);
+    for (fields = settings.context; fields && fields->name; fields++)
+        put_member(line, fields->name, fields->value);
     line->text[line->used++] = '}';
     line->text[line->used++] = '\n';
+}
+
+/* The bare system call: in the shim, write() is the intercepted one, and a cancellation point.
+ * Nothing can be done where it fails. */
+static void write_line(int fd, const struct line *line)
+{
+    while (syscall(SYS_write, fd, line->text, line->used) < 0 && errno == EINTR)
+        ;
 }
 
 static void emit(enum dmm_log_level level, const struct dmm_log_field *fields, const char *fmt,
@@ -255,10 +279,9 @@ static void emit(enum dmm_log_level level, const struct dmm_log_field *fields, c
         make_json(&line, level_names[level], message, fields);
     else
         make_text(&line, level_names[level], message, fields);
-    /* The bare system call: in the shim, write() is the intercepted one, and a cancellation point.
-     * Nothing can be done where it fails. */
-    while (syscall(SYS_write, settings.fd, line.text, line.used) < 0 && errno == EINTR)
-        ;
+    write_line(settings.fd, &line);
+    if (settings.also >= 0)
+        write_line(settings.also, &line);
     errno = saved;
 }
 

@@ -34,6 +34,12 @@ struct dmm_log_field {
     const char *value;
 };
 
+/* Fields that every event gets behind its own, in the form of dmm_log_fields(). They must outlive
+ * the process. NULL: none. */
+void dmm_log_context(const struct dmm_log_field *fields);
+/* A second file that gets each line too; borrowed. -1: none. */
+void dmm_log_also(int fd);
+
 void dmm_log(enum dmm_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* `fields` ends with a NULL name. A NULL value leaves its field out. */
 void dmm_log_fields(enum dmm_log_level level, const struct dmm_log_field *fields, const char *fmt,

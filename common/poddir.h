@@ -4,6 +4,7 @@
  *
  *   <root>/pods/<pod uid or container id>/       0755; root is /run/dmm unless configured
  *     pod.json           who: {"version":1,"podUid","podName","podNamespace","containerId","netns"}
+ *                        (and "cgroupPath" where the runtime tells it)
  *     stacks.json        {"version":1,"stacks":[{"name":"fast","type":"lwip","ports":["net1"],
  *                          "options":{…}}]}   "kernel" is implied
  *     mapping.json       the stack mapping in its canonical form (docs/mapping.md)

@@ -391,20 +391,20 @@ forwarded() { ip netns exec "$PREFIX-$1" awk '/^Ip: [0-9]/ { print $7 }' /proc/n
     [ "$(picture)" = "$empty" ]
 }
 
-@test "20 ADDs at once, then 20 DELs at once: each its own, nothing lost, nothing left" {
+@test "50 ADDs at once, then 50 DELs at once: each its own, nothing lost, nothing left" {
     empty=$(picture)
-    for i in $(seq 20); do pod_ns "p$i"; done
+    for i in $(seq 50); do pod_ns "p$i"; done
     pids=()
-    for i in $(seq 20); do
+    for i in $(seq 50); do
         (conf | dmm ADD "p$i" >"$DIR/result.$i") &
         pids+=($!)
     done
     for pid in "${pids[@]}"; do wait "$pid"; done
-    [ "$(jq -r '.ips[0].address' "$DIR"/result.* | sort -u | wc -l)" -eq 20 ]
-    [ "$(count "$DIR/run/pods")" -eq 20 ]
-    [ "$(count /sys/class/net/cnit-br/brif)" -eq 20 ]
+    [ "$(jq -r '.ips[0].address' "$DIR"/result.* | sort -u | wc -l)" -eq 50 ]
+    [ "$(count "$DIR/run/pods")" -eq 50 ]
+    [ "$(count /sys/class/net/cnit-br/brif)" -eq 50 ]
     pids=()
-    for i in $(seq 20); do
+    for i in $(seq 50); do
         (conf | dmm DEL "p$i") &
         pids+=($!)
     done

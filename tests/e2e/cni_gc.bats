@@ -94,14 +94,14 @@ leases() { find "$DIR/leases" -name '10.*' | wc -l; }
 
 @test "GC: an IPAM plugin that fails keeps its record for the next time" {
     mkdir "$DIR/bin"
-    ln -s "$PLUGINS/host-local" "$DIR/bin/host-local"
+    ln -s "$PLUGINS/host-local" "$DIR/bin/other" # by that name it is run
     pod_ns a
-    conf11 | CNI_PATH=$DIR/bin dmm ADD a >/dev/null
-    rm "$DIR/bin/host-local"
+    conf11 '.ipam.type = "other"' | CNI_PATH=$DIR/bin dmm ADD a >/dev/null
+    rm "$DIR/bin/other"
     run verb GC <<<"$(conf11 '."cni.dev/valid-attachments" = []')"
-    refused 102 "cnig-a net1: .*host-local"
+    refused 102 "cnig-a net1: .*other"
     [ "$(attached)" = "cnig-a:net1.json" ]
-    ln -s "$PLUGINS/host-local" "$DIR/bin/host-local"
+    ln -s "$PLUGINS/host-local" "$DIR/bin/other"
     conf11 '."cni.dev/valid-attachments" = []' | verb GC
     [ -z "$(attached)" ]
     [ "$(leases)" -eq 0 ]

@@ -9,7 +9,7 @@
 bats_require_minimum_version 1.5.0
 load cni_lib
 
-CALLS="mkdir mkdirat openat write pwrite64 ftruncate fchmod fsync renameat rename unlink unlinkat rmdir
+CALLS="mkdir mkdirat openat write pwrite64 ftruncate fchmod fsync linkat renameat rename unlink unlinkat rmdir
     flock setns sendmsg memfd_create clone3 vfork wait4 ioctl bpf lchown"
 
 setup() {

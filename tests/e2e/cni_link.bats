@@ -326,7 +326,7 @@ lacks_only_the_device() { # FILE CONF
     [ "$n" -gt 0 ]
     for file in "$TOP"/examples/cni/*.yaml; do
         sed -n '/config: |/,$p' "$file" | sed 1d |
-            jq --arg d "$DIR" '.podDir = $d + "/run" | .stateDir = $d + "/state" | .ipam.dataDir = $d + "/leases"' >"$DIR/conf"
+            jq '{plugins: [.]}' | own | jq '.plugins[0]' >"$DIR/conf"
         if lacks_only_the_device "$file" "$(cat "$DIR/conf")"; then continue; fi
         pod_ns a
         dmm ADD a <"$DIR/conf" >"$DIR/result" || { cat "$file" "$DIR/result"; return 1; }

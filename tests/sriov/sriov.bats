@@ -56,7 +56,7 @@ talks() { # POD ADDRESS
     [ "$vf" = "$(vf_pci 0)" ]
     jq -e '.interfaces[0] == {name: "net1", mac: "02:00:00:00:b0:01", mtu: 1400, pciID: "'"$vf"'",
         sandbox: "/run/netns/sv-a"} and .ips[0].interface == 0' <<<"$result"
-    jq -e '.type == "pci" and .pci == {"pci-address": "'"$vf"'", "pf-pci-address": "'$PF_PCI'"}' "$DIR/info/a.json"
+    jq -e '.type == "pci" and .pci == {"pci-address": "'"$vf"'", "pf-pci-address": "'"$PF_PCI"'"}' "$DIR/info/a.json"
     port_file a | jq -e '.kind == "packet" and .link == "sriov" and .mac == "02:00:00:00:b0:01" and .mtu == 1400'
     [ "$(vf_attr 0 '[.address, .vlan_list[0].vlan, .vlan_list[0].qos, .spoofchk, .trust, .rate.max_tx]')" = \
         '["02:00:00:00:b0:01",100,3,false,true,100]' ]
@@ -143,7 +143,7 @@ talks() { # POD ADDRESS
     run dmm ADD b <<<"$(device_conf "$vf" 'del(.deviceID) | .runtimeConfig.deviceID = "'"$vf"'"')"
     refused 101 "deviceID: VF $vf: belongs to sv/sv-a/net1"
     dmm DEL a <"$DIR/conf"
-    for bad in 0000:0f:00.0:"no PCI function" $PF_PCI:"is no VF" nonsense:"no PCI function"; do
+    for bad in 0000:0f:00.0:"no PCI function" "$PF_PCI:is no VF" nonsense:"no PCI function"; do
         run dmm ADD a <<<"$(device_conf "${bad%:*}")"
         refused 101 "deviceID: .*${bad##*:}"
     done

@@ -151,9 +151,8 @@ static void a_cut_plan_is_refused(void **state)
 {
     UNUSED(state);
     const struct dmm_link_grave grave = {.ifname = "net1", .netns_fd = -1, .lock_dir = "/tmp"};
-    static const struct dmm_link_ops *const kinds[] = {&dmm_link_veth, &dmm_link_tap,
-                                                       &dmm_link_afxdp, &dmm_link_vhostuser,
-                                                       &dmm_link_sriov};
+    static const struct dmm_link_ops *const kinds[] = {
+        &dmm_link_veth, &dmm_link_tap, &dmm_link_afxdp, &dmm_link_vhostuser, &dmm_link_sriov};
     json_t *empty = json_object();
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         struct dmm_err err = {0};

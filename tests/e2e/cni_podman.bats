@@ -1,0 +1,85 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The plugin under podman's CNI back-end: the runtime that passes address and interface name by CNI_ARGS, and
+# knows nothing of annotations.
+
+bats_require_minimum_version 1.5.0
+load cni_lib
+
+setup_file() {
+    command -v podman >/dev/null || skip "no podman"
+    export P=/run/dmm-test-podman
+    rm -rf $P
+    mkdir -p $P/net.d $P/bin $P/tmp $P/rootfs/{bin,proc,sys,dev,run,etc,tmp}
+    cat >$P/containers.conf <<CONF
+[containers]
+default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
+apparmor_profile = "unconfined"
+log_driver = "k8s-file"
+[network]
+network_backend = "cni"
+cni_plugin_dirs = ["$P/bin"]
+network_config_dir = "$P/net.d"
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+tmp_dir = "$P/tmp"
+CONF
+    printf '[storage]\ndriver = "vfs"\ngraphroot = "%s/root"\nrunroot = "%s/run"\n' $P $P >$P/storage.conf
+    export CONTAINERS_CONF=$P/containers.conf CONTAINERS_STORAGE_CONF=$P/storage.conf
+    cp "$DMM_BUILD/dmm" /usr/lib/cni/loopback /usr/lib/cni/host-local $P/bin/
+    cp /bin/busybox $P/rootfs/bin/
+    ln -s busybox $P/rootfs/bin/sleep
+    ln -s busybox $P/rootfs/bin/ip
+    tar -C $P/rootfs -c . | podman import - lab.local/box:1 >$P/import.log 2>&1 || skip "podman does not run: $(tail -1 $P/import.log)"
+}
+teardown_file() {
+    [ -z "${P:-}" ] || podman rm -af -t 0 >/dev/null 2>&1 || true
+    rm -rf "${P:-}"
+}
+
+setup() {
+    cni_setup cnipod
+    list "" >"$P/net.d/fast.conflist"
+}
+teardown() {
+    podman rm -af -t 0 >/dev/null 2>&1 || true
+    cni_teardown
+}
+
+# The configuration as a list, with what podman wants in one.
+list() { # FILTER
+    conf "${1:-.}" | jq '. as $c | {cniVersion: "0.4.0", name: "fast", plugins: [$c | del(.name, .cniVersion)]}'
+}
+start() { # NAME ARG...
+    local name=$1
+    shift
+    podman run -d --name "$name" "$@" lab.local/box:1 /bin/sleep 1000 2>"$DIR/err" || {
+        cat "$DIR/err"
+        return 1
+    }
+}
+pod_dir() { echo "$DIR/run/pods/$(podman inspect -f '{{.Id}}' "$1")"; }
+
+@test "podman: a container gets its port; address and interface name as asked; all is gone after it" {
+    empty=$(picture)
+    start web --network fast:ip=10.187.0.42,mac=02:00:00:00:00:42,interface_name=dmm7
+    dir=$(pod_dir web)
+    jq -e '.mac == "02:00:00:00:00:42" and .addresses == ["10.187.0.42/16"] and .kind == "packet"' "$dir/ports/dmm7.json"
+    jq -e '.podName == "web"' "$dir/pod.json"
+    podman exec web /bin/ip link show dmm7 | grep -q 02:00:00:00:00:42
+    start two --network fast
+    [ "$(jq -r '.addresses[0]' "$(pod_dir two)/ports/eth0.json")" = 10.187.0.43/16 ]
+    podman rm -f -t 0 web two
+    [ "$(picture)" = "$empty" ]
+}
+
+@test "podman: what is refused is in its message; nothing is left" {
+    empty=$(picture)
+    list '.link.brigde = "x"' >"$P/net.d/fast.conflist"
+    run start bad --network fast
+    [ "$status" -ne 0 ]
+    [[ "$output" = *"link.brigde: unknown key"* ]]
+    [ "$(picture)" = "$empty" ]
+}
