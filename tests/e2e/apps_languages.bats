@@ -64,16 +64,18 @@ echoes() {
     within 10 has_sockets server '.state != "LISTEN"' 0
 }
 
+all_four_answer() {
+    client curl -sf "http://$IP:9000/" >>"$LAB_TMP/pids"
+    [ "$(sort -u "$LAB_TMP/pids" | wc -l)" -eq 4 ]
+}
+
 @test "node: cluster, whose primary hands connections to its four workers" {
     needs_to_run node --version
     make_file "$LAB_TMP/body" 5M
     serve node "$APPS/echo.js" cluster 9000
     listens 9000
     on_stacks curl -sf --data-binary "@$LAB_TMP/body" "http://$IP:9000/" | cmp - "$LAB_TMP/body"
-    local i
-    for i in {1..20}; do client curl -sf "http://$IP:9000/"; done | sort -u >"$LAB_TMP/pids"
-    cat "$LAB_TMP/pids"
-    [ "$(wc -l <"$LAB_TMP/pids")" -eq 4 ]
+    within 20 all_four_answer
     run on_stacks wrk -t 2 -c 50 -d 1 "http://$IP:9000/"
     echo "$output"
     [[ "$output" != *"Socket errors"* ]]
