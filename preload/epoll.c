@@ -288,7 +288,8 @@ static int control_socket(int epfd, struct epoll_set *set, struct entry *entry, 
         r = control_locked(set, entry, op, fd, event);
     epoll_take_news(set);
     epoll_pass_on(set);
-    bool nested = r == 0 && op != EPOLL_CTL_DEL && set->nested && socket_parts(entry) && client;
+    bool nested =
+        r == 0 && op != EPOLL_CTL_DEL && epoll_is_nested(set) && socket_parts(entry) && client;
     lock_drop(&set->lock);
     lock_drop(&entry->lock);
     if (nested)
@@ -377,7 +378,7 @@ int epoll_control(int epfd, int op, int fd, const struct epoll_event *event)
             r = control_socket(epfd, set_entry->set, entry, op, fd, event);
         else
             r = control_kernel(epfd, NULL, op, fd, event);
-        if (set_entry && set_entry->set->nested)
+        if (set_entry && epoll_is_nested(set_entry->set))
             epoll_nest(set_entry);
     }
     if (entry)

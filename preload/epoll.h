@@ -66,9 +66,9 @@ struct epoll_set {
     uint32_t waitset;
     _Atomic int doorbell; /* protected fd */
     _Atomic int kick;     /* protected eventfd that wakes another sleeper; -1 until needed */
-    bool nested;
-    int recover;     /* the recover_fd() that is in the epfd; -1: none */
-    bool kernel_fds; /* there may be kernel fds in the epfd */
+    _Atomic bool nested;  /* relaxed; set under lock, never cleared */
+    int recover;          /* the recover_fd() that is in the epfd; -1: none */
+    bool kernel_fds;      /* there may be kernel fds in the epfd */
     uint32_t sleepers;
     uint32_t turns; /* calls since the kernel was asked */
     _Atomic uint32_t

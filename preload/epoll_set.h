@@ -18,6 +18,11 @@ struct epoll_item *epoll_item_at(uint32_t number);
 /* The item whose address is `data`, or NULL. */
 struct epoll_item *epoll_item_of_data(uint64_t data);
 
+static inline bool epoll_is_nested(const struct epoll_set *set)
+{
+    return atomic_load_explicit(&set->nested, memory_order_relaxed);
+}
+
 void epoll_queue(struct epoll_set *set, struct epoll_item *item, uint32_t news);
 /* True if something on the queue has anything to tell; drops what has not from its front. */
 bool epoll_has_news(struct epoll_set *set);

@@ -226,7 +226,7 @@ static void kick(struct epoll_set *set)
 void epoll_pass_on(struct epoll_set *set)
 {
     int saved = errno;
-    if (!set->sleepers && !set->nested)
+    if (!set->sleepers && !epoll_is_nested(set))
         return;
     if (set->client && set->epoch == client_epoch()) {
         arm(set);
@@ -274,7 +274,7 @@ bool epoll_nest(struct entry *entry)
     /* What rang before is looked at now; only what comes after the arming may make it readable. */
     read_bell(set);
     lock_take(&set->lock, LOCK_PRIVATE);
-    set->nested = true;
+    atomic_store_explicit(&set->nested, true, memory_order_relaxed);
     epoll_take_news(set);
     bool ready = epoll_has_news(set); /* looks without taking */
     epoll_pass_on(set);
@@ -351,7 +351,7 @@ static bool watch_recovery(struct epoll_set *set)
 static int look(struct epoll_set *set, int epfd, struct epoll_event *events, int max)
 {
     bool rang = false;
-    if (set->nested)
+    if (epoll_is_nested(set))
         read_bell(set); /* else it would stay readable to the outer one */
     lock_take(&set->lock, LOCK_PRIVATE);
     if (__builtin_expect(set->items && set->client && set->epoch != client_epoch(), 0)) {
@@ -385,7 +385,7 @@ static bool fall_asleep(struct epoll_set *set)
     bool ready = epoll_has_news(set);
     if (!ready)
         set->sleepers++;
-    else if (!set->sleepers && !set->nested && set->client)
+    else if (!set->sleepers && !epoll_is_nested(set) && set->client)
         dmm_disarm(&dmm_region_waitset(set->client->region, set->waitset)->armed);
     lock_drop(&set->lock);
     return !ready;
@@ -394,7 +394,7 @@ static bool fall_asleep(struct epoll_set *set)
 static void wake_up(struct epoll_set *set)
 {
     lock_take(&set->lock, LOCK_PRIVATE);
-    if (set->sleepers && --set->sleepers == 0 && !set->nested && set->client)
+    if (set->sleepers && --set->sleepers == 0 && !epoll_is_nested(set) && set->client)
         dmm_disarm(&dmm_region_waitset(set->client->region, set->waitset)->armed);
     lock_drop(&set->lock);
 }

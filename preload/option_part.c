@@ -178,7 +178,7 @@ int option_set_part(struct client *client, const struct part *part,
     int r = linux_option_check(socket, level, name, value, len, &option, &checked);
     if (!option && r == -ENOPROTOOPT && value && len >= 1)
         return set_by_stack(client, part, level, name, value, len); /* a plug-in's own, perhaps */
-    if (r < 0)
+    if (r < 0 || !option)
         return r;
     switch (option->how) {
     case HOW_FLAG:

@@ -104,7 +104,7 @@ static ssize_t move(struct entry *entry, int pipe, size_t want)
         uint32_t first = len < size - start ? len : size - start;
         const struct iovec iov[2] = {{.iov_base = base + start, .iov_len = first},
                                      {.iov_base = base, .iov_len = len - first}};
-        moved = give(pipe, iov, len > first ? 2 : 1);
+        moved = give(pipe, iov, iov[1].iov_len ? 2 : 1);
         if (moved > 0)
             /* Release: the bytes have been read. */
             atomic_store_explicit(&sock->rx_head, head + (uint32_t)moved, memory_order_release);

@@ -324,7 +324,7 @@ CASE(accept_addresses, "accept(2): the peer's address; addrlen is a value and a 
     socklen_t len = sizeof(peer), mylen = sizeof(mine);
     int fd = o_listener(&at), c = o_tcp();
     SAY(connect(c, SA(&at), sizeof(at)));
-    int b = accept(fd, SA(&peer), &len);
+    close(accept(fd, SA(&peer), &len));
     o_show_address("peer", SA(&peer), len);
     getsockname(c, SA(&mine), &mylen);
     printf("is the client's: %d\n", mine.sin_port == peer.sin_port);
@@ -332,7 +332,7 @@ CASE(accept_addresses, "accept(2): the peer's address; addrlen is a value and a 
     SAY(connect(c, SA(&at), sizeof(at)));
     len = 4;
     memset(&peer, 0x55, sizeof(peer));
-    b = accept(fd, SA(&peer), &len);
+    int b = accept(fd, SA(&peer), &len);
     printf("accepted %d len %u cut %d\n", b >= 0, len, peer.sin_addr.s_addr == 0x55555555);
 }
 

@@ -67,7 +67,7 @@ CASE(block_send_eintr, "signal(7): a send that has sent nothing is EINTR, else p
 {
     static char big[32 << 20];
     int b, a = o_pair(&b);
-    o_signal_in(100, 0);
+    o_signal_in(400, 0);
     ssize_t n = send(a, big, sizeof(big), 0);
     printf("partial %d\n", n > 0 && n < (ssize_t)sizeof(big));
 }

@@ -154,7 +154,7 @@ CASE(ioctl_unknown, "ioctl(2): what a socket does not know is ENOTTY")
 
 CASE(ioctl_interfaces, "netdevice(7): the interface that has the address is listed and described")
 {
-    struct ifreq list[16], one;
+    struct ifreq list[16] = {{.ifr_name = ""}}, one;
     struct ifconf conf = {.ifc_len = sizeof(list), .ifc_req = list};
     int b, a = o_pair(&b);
     SAY(ioctl(a, SIOCGIFCONF, &conf));

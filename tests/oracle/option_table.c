@@ -27,6 +27,7 @@ struct option {
     int values[4]; /* to set, in turn; -99 ends the list */
 };
 #define END -99
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a list */
 #define O(level, name, sockets, shape, varies, ...)                                                \
     {                                                                                              \
         level, name, #name, sockets, shape, varies,                                                \
@@ -322,10 +323,9 @@ static void run(const void *arg)
     any.sin_addr = say_address.sin_addr;
     any6.sin6_addr = oracle_address6.sin6_addr;
     fd = fresh(one->kind);
-    if (one->kind->family == AF_INET)
-        bind(fd, SA(&any), sizeof(any));
-    else
-        bind(fd, SA(&any6), sizeof(any6));
+    if ((one->kind->family == AF_INET ? bind(fd, SA(&any), sizeof(any))
+                                      : bind(fd, SA(&any6), sizeof(any6))) < 0)
+        printf("bind: %s\n", strerrorname_np(errno));
     printf("bound\n");
     all_of(fd, o);
     close(fd);

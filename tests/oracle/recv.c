@@ -178,7 +178,7 @@ CASE(recv_from_stream, "recvfrom(2): a stream gives no source address")
 
 CASE(recv_msg_fields, "recvmsg(2): msg_namelen, msg_controllen and msg_flags are set")
 {
-    char buf[8], control[64];
+    char buf[8] = "", control[64];
     struct sockaddr_in from;
     struct iovec iov = {buf, 8};
     struct msghdr msg = {.msg_iov = &iov,
@@ -197,7 +197,7 @@ CASE(recv_msg_fields, "recvmsg(2): msg_namelen, msg_controllen and msg_flags are
 
 CASE(recv_msg_cloexec_flag, "recvmsg(2): MSG_CMSG_CLOEXEC is passed back in msg_flags")
 {
-    char buf[8];
+    char buf[8] = "";
     struct iovec iov = {buf, 8};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
     int b, a = o_pair(&b);

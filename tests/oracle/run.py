@@ -337,6 +337,8 @@ def main():
             print("".join(f"{name:40} {text}\n" for name, text in all_cases.items()), end="")
         return 0
     cases = [c for c in all_cases if not arguments.only or any(w in c for w in arguments.only)]
+    if os.environ.get("SAN"):  # a sanitizer reports the wild pointers that these are about
+        cases = [c for c in cases if not c.endswith("_efault")]
     known = load_known(arguments.stack, all_cases)
     try:
         pod.start()

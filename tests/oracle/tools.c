@@ -120,6 +120,7 @@ void o_write_all(int fd, size_t n)
     unsigned char buf[8192];
     for (size_t done = 0; done < n;) {
         size_t piece = n - done < sizeof(buf) ? n - done : sizeof(buf);
+        /* cppcheck-suppress knownConditionTrueFalse ; it is wrong about the smaller of two */
         for (size_t i = 0; i < piece; i++)
             buf[i] = pattern(done + i);
         ssize_t r = write(fd, buf, piece);

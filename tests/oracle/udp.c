@@ -247,7 +247,7 @@ CASE(udp_refused_unconnected, "udp(7): ICMP errors are not told to an unconnecte
 
 CASE(udp_recvmmsg, "recvmmsg(2): several datagrams in one call")
 {
-    char buf[4][8];
+    char buf[4][8] = {""};
     struct iovec iov[4];
     struct mmsghdr msgs[4];
     struct sockaddr_in from[4];
@@ -273,7 +273,7 @@ CASE(udp_recvmmsg, "recvmmsg(2): several datagrams in one call")
 
 CASE(udp_recvmmsg_timeout, "recvmmsg(2): the timeout is looked at after each datagram")
 {
-    char buf[8];
+    char buf[8] = "";
     struct iovec iov = {buf, 8};
     struct mmsghdr msgs[2];
     struct timespec ts = {.tv_nsec = 1};
@@ -418,7 +418,7 @@ static void show_control(struct msghdr *msg)
 
 static void receive_control(int fd, size_t room)
 {
-    char buf[16], control[256];
+    char buf[16] = "", control[256];
     memset(control, 0, sizeof(control));
     struct iovec iov = {buf, 16};
     struct msghdr msg = {

@@ -154,7 +154,7 @@ CASE(v6_refused, "ipv6(7): a refused connect")
 
 CASE(v6_pktinfo, "ipv6(7): IPV6_RECVPKTINFO, IPV6_RECVHOPLIMIT, IPV6_RECVTCLASS")
 {
-    char buf[8], control[256];
+    char buf[8] = "", control[256];
     int on = 1;
     struct sockaddr_in6 at = oracle_address6;
     socklen_t len = sizeof(at);
@@ -189,7 +189,7 @@ CASE(v6_pktinfo, "ipv6(7): IPV6_RECVPKTINFO, IPV6_RECVHOPLIMIT, IPV6_RECVTCLASS"
 
 CASE(v6_mapped_pktinfo, "ip(7): IP_PKTINFO on an IPv6 socket tells of IPv4 datagrams")
 {
-    char buf[8], control[256];
+    char buf[8] = "", control[256];
     int on = 1;
     struct sockaddr_in6 at = {.sin6_family = AF_INET6};
     socklen_t len = sizeof(at);

@@ -109,7 +109,7 @@ static char pattern(unsigned seed, size_t i)
 /* One message and its echo. False: the connection is over, or a fault was counted. */
 static int talk(int fd, unsigned seed, size_t len)
 {
-    char out[LARGEST], in[LARGEST];
+    char out[LARGEST] = "", in[LARGEST];
     size_t got = 0;
     for (size_t i = 0; i < len; i++)
         out[i] = pattern(seed, i);
@@ -149,7 +149,7 @@ static int open_one(unsigned *seed)
         say_nonblock(fd, 1);
     int r = connect(fd, (struct sockaddr *)&at, sizeof(at));
     if (r < 0 && late && errno == EINPROGRESS)
-        r = say_await(fd, POLLOUT) & POLLOUT ? 0 : -1;
+        r = (say_await(fd, POLLOUT) & POLLOUT) ? 0 : -1;
     if (late)
         say_nonblock(fd, 0);
     if (r == 0)
