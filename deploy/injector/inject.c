@@ -12,6 +12,8 @@
 #define SHIM_VOLUME    "dmm-shim"
 #define INFO_VOLUME    "dmm-podinfo"
 #define DEVICE_VOLUME  "dmm-device"
+#define MAP_VOLUME     "dmm-bpf"
+#define MAP_PATH       "/run/dmm/bpf"
 #define SHIM_CONTAINER "dmm-shim"
 #define SIDECAR        "dmm-stackd"
 #define POD_PATH       "/run/dmm/pod"
@@ -171,9 +173,10 @@ static json_t *mount_json(const char *volume, const char *path, bool read_only)
     return mount;
 }
 
-static json_t *pod_mount_json(bool read_only)
+/* Of a folder that has one for each pod, the pod's. */
+static json_t *own_mount_json(const char *volume, const char *path, bool read_only)
 {
-    json_t *mount = mount_json(POD_VOLUME, POD_PATH, read_only);
+    json_t *mount = mount_json(volume, path, read_only);
     json_object_set_new(mount, "subPathExpr", json_string("$(" UID_VARIABLE ")"));
     return mount;
 }
@@ -246,12 +249,17 @@ static json_t *sidecar_json(const struct injector_config *config)
     char number[32];
     json_t *sidecar = container_json(config, SIDECAR, config->stackd_image);
     json_t *args = json_pack("[s, s]", "--annotations", INFO_PATH "/annotations");
-    json_t *mounts =
-        json_pack("[o, o]", pod_mount_json(false), mount_json(INFO_VOLUME, INFO_PATH, true));
+    json_t *mounts = json_pack("[o, o]", own_mount_json(POD_VOLUME, POD_PATH, false),
+                               mount_json(INFO_VOLUME, INFO_PATH, true));
     json_t *env = json_pack("[o]", uid_json());
     json_array_foreach(config->stackd_args, i, word)
     {
         json_array_append(args, word);
+    }
+    if (config->link->maps) {
+        json_array_append_new(args, json_string("--bpf-dir"));
+        json_array_append_new(args, json_string(MAP_PATH));
+        json_array_append_new(mounts, own_mount_json(MAP_VOLUME, MAP_PATH, false));
     }
     if (config->link->device)
         json_array_append_new(mounts, mount_json(DEVICE_VOLUME, config->link->device, false));
@@ -328,7 +336,7 @@ static int change_container(json_t *container, struct dmm_err *err)
     if (!rc)
         rc = put_mount(container, mount_json(SHIM_VOLUME, SHIM_PATH, true), err);
     if (!rc)
-        rc = put_mount(container, pod_mount_json(true), err);
+        rc = put_mount(container, own_mount_json(POD_VOLUME, POD_PATH, true), err);
     return rc;
 }
 
@@ -375,6 +383,11 @@ static int put_volumes(json_t *spec, const struct injector_config *config, struc
                  json_pack("{s:s, s:{s:[{s:s, s:{s:s, s:s}}]}}", "name", INFO_VOLUME, "downwardAPI",
                            "items", "path", "annotations", "fieldRef", "apiVersion", "v1",
                            "fieldPath", "metadata.annotations"),
+                 err);
+    if (!rc && config->link->maps)
+        rc = put(volumes, 3,
+                 json_pack("{s:s, s:{s:s, s:s}}", "name", MAP_VOLUME, "hostPath", "path",
+                           config->link->maps, "type", "Directory"),
                  err);
     if (!rc && config->link->device)
         rc = put(volumes, 3,

@@ -5,12 +5,12 @@
 #include <string.h>
 
 static const struct injector_link links[] = {
-    {"veth", {"NET_RAW"}, NULL},         /* a packet socket */
-    {"sriov-netdev", {"NET_RAW"}, NULL}, /* the same, on a virtual function */
-    {"sriov-vfio", {"IPC_LOCK"}, NULL},  /* memory is pinned; the device plugin brings /dev/vfio */
-    {"afxdp", {"NET_RAW", "NET_ADMIN", "BPF", "IPC_LOCK"}, NULL},
-    {"vhostuser", {NULL}, NULL},
-    {"tap", {NULL}, "/dev/net/tun"}, /* the plugin makes it for the sidecar's user */
+    {"veth", {"NET_RAW"}, NULL, NULL},         /* a packet socket */
+    {"sriov-netdev", {"NET_RAW"}, NULL, NULL}, /* the same, on a virtual function */
+    {"sriov-vfio", {"IPC_LOCK"}, NULL, NULL},  /* memory is pinned; /dev/vfio: the device plugin */
+    {"afxdp", {"NET_RAW"}, NULL, "/sys/fs/bpf/dmm"},
+    {"vhostuser", {NULL}, NULL, NULL},
+    {"tap", {NULL}, "/dev/net/tun", NULL}, /* the plugin makes it for the sidecar's user */
 };
 
 const struct injector_link *injector_link_find(const char *name)

@@ -51,6 +51,22 @@ client_of_link() { # NAME
     kubelet n delete tapped
 }
 
+@test "afxdp: a sidecar with NET_RAW alone uses the map that the plugin pinned for the pod" {
+    in_node n mount -t bpf bpf /sys/fs/bpf || skip "no bpf file system"
+    # The runtime's default profile forbids bpf(2), by which a socket is put into the map.
+    mkdir -p "$DIR/n/seccomp/dmm"
+    cp "$TOP"/deploy/seccomp/*.json "$DIR/n/seccomp/dmm/"
+    use_link afxdp
+    apply n "$EXAMPLES/redis.yaml" 'name: redis-client=name: swift' 'image: redis:7
+    args: [sleep, infinity]=image: nginx:stable
+    args: [sleep, infinity]'
+    kubelet n delete redis
+    [ "$(kubelet n exec swift client curl -s -m 5 "http://$(port_ip n nginx)/")" = "Welcome to nginx!" ]
+    [ "$(sidecar_ctl n swift --json stats | jq '.clients.tx_bytes')" -gt 50 ]
+    in_node n cat "/proc/$(kubelet n pid swift dmm-stackd)/status" | grep -E '^CapEff:\s*0000000000002000$'
+    kubelet n delete swift
+}
+
 @test "a program of a musl distribution finds the library that was built for it" {
     [ -e "$DMM_BUILD/libdmm-musl.so" ] && [ -e "$TEST_IMAGES/musl.tar" ] || skip "no musl-tools"
     unset INJECTOR_CONFIG

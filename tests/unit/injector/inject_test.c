@@ -137,7 +137,12 @@ static void rights_follow_the_link(void **state)
         same(pod, "spec/initContainers/1/securityContext/runAsUser", links[i].user);
         json_decref(pod);
     }
-    json_t *pod = inject(POD(FAST, ONE), ",\"link\":\"tap\"");
+    json_t *pod = inject(POD(FAST, ONE), ",\"link\":\"afxdp\"");
+    same(pod, "spec/volumes/3/hostPath/path", "\"/sys/fs/bpf/dmm\"");
+    same(pod, "spec/initContainers/1/volumeMounts/2/subPathExpr", "\"$(DMM_POD_UID)\"");
+    same(pod, "spec/initContainers/1/args/2", "\"--bpf-dir\"");
+    json_decref(pod);
+    pod = inject(POD(FAST, ONE), ",\"link\":\"tap\"");
     same(pod, "spec/volumes/3/hostPath/path", "\"/dev/net/tun\"");
     same(pod, "spec/initContainers/1/volumeMounts/2/mountPath", "\"/dev/net/tun\"");
     json_decref(pod);
