@@ -53,10 +53,9 @@ char *installer_conflist_alone(const char *text, size_t len, const char *network
             ? json_pack("{s:s, s:[s, s], s:s, s:[O]}", "cniVersion", "1.0.0", "cniVersions",
                         "1.0.0", "1.1.0", "name", network, "plugins", json)
             : json_incref(json);
-    char *made = NULL;
-    if (!list)
-        dmm_err_set(err, ENOMEM, "out of memory");
-    else if (!check_list(list, source, err) && !(made = json_dumps(list, JSON_INDENT(2))))
+    bool bad = list && check_list(list, source, err);
+    char *made = list && !bad ? json_dumps(list, JSON_INDENT(2)) : NULL;
+    if (!made && !bad)
         dmm_err_set(err, ENOMEM, "out of memory");
     json_decref(list);
     json_decref(json);

@@ -110,7 +110,8 @@ static bool same(int dir, const char *name, mode_t mode, const struct text *want
     if (fstatat(dir, name, &status, AT_SYMLINK_NOFOLLOW) || (status.st_mode & 07777) != mode ||
         dmm_file_read(dir, name, want->len, &have.data, &have.len, NULL))
         return false;
-    bool equal = have.len == want->len && !memcmp(have.data, want->data, want->len);
+    bool equal = have.data && want->data && have.len == want->len &&
+                 !memcmp(have.data, want->data, have.len);
     free(have.data);
     return equal;
 }
