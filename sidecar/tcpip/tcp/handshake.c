@@ -40,7 +40,7 @@ static void negotiate(struct tcb *t, const struct segment *seg)
     }
     t->peer_mss = o->mss != 0 ? o->mss : v4 ? TCP_DEFAULT_MSS4 : TCP_DEFAULT_MSS6;
     tcb_update_mss(t);
-    t->rcv_mss = t->mss;
+    t->rcv_mss = t->cc.mss;
 }
 
 void tcb_established(struct tcb *t)

@@ -139,6 +139,21 @@ static void delayed_ack(void **state)
     script_free(s);
 }
 
+/* A full segment is smaller where it carries a timestamp (RFC 6691, 2). */
+static void delayed_ack_with_timestamps(void **state)
+{
+    struct script *s = script_new(NULL);
+
+    UNUSED(state);
+    script_establish(s, "mss 1460,TS val 100 ecr 0", 65535);
+    node_setsockopt(s->sock, IPPROTO_TCP, TCP_QUICKACK, 0);
+    in(s, ". 1:1449(1448) ack 1 <nop,nop,TS val 120 ecr 1>");
+    none(s);
+    in(s, ". 1449:2897(1448) ack 1 <nop,nop,TS val 120 ecr 1>");
+    out(s, ". 1:1(0) ack 2897");
+    script_free(s);
+}
+
 static void ack_rides_on_data(void **state)
 {
     struct script *s = script_new(NULL);
@@ -318,6 +333,7 @@ int main(void)
         cmocka_unit_test(silly_window_sender),
         cmocka_unit_test(silly_window_receiver),
         cmocka_unit_test(delayed_ack),
+        cmocka_unit_test(delayed_ack_with_timestamps),
         cmocka_unit_test(ack_rides_on_data),
         cmocka_unit_test(window_scaling),
         cmocka_unit_test(wscale_over_14),
