@@ -126,6 +126,7 @@
     C(tcp_spurious_recovery)                                                                       \
     C(tcp_dsack_in)                                                                                \
     C(tcp_sack_bad)                                                                                \
+    C(tcp_sack_limit)                                                                              \
     C(tcp_ecn_ce_in)                                                                               \
     C(tcp_ecn_echo_in)                                                                             \
     C(tcp_persist_probes)                                                                          \

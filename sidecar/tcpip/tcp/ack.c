@@ -75,7 +75,8 @@ static bool process_sacks(struct tcb *t, const struct segment *seg, struct sb_de
         if (seq_leq(b.end, t->snd_una))
             continue;
         b.start = seq_max(b.start, t->snd_una);
-        sb_sack(&t->sb, &tcp_of(t)->ranges, b, d);
+        if (!sb_sack(&t->sb, &tcp_of(t)->ranges, b, d))
+            t->s.ip->count.tcp_sack_limit++;
     }
     if (dsack) {
         const uint32_t bytes = seg->options.sack[0].end - seg->options.sack[0].start;

@@ -162,7 +162,7 @@ static void mark_sacked(struct scoreboard *sb, struct tx_range *r, struct sb_del
     d->sacked += range_len(r);
 }
 
-void sb_sack(struct scoreboard *sb, struct pool *pool, struct sack_block block,
+bool sb_sack(struct scoreboard *sb, struct pool *pool, struct sack_block block,
              struct sb_delivery *d)
 {
     struct tx_range *r = sb->head;
@@ -177,10 +177,10 @@ void sb_sack(struct scoreboard *sb, struct pool *pool, struct sack_block block,
         if (seq_lt(r->seq, block.start)) {
             r = split(sb, pool, r, block.start);
             if (r == NULL)
-                return;
+                return false;
         }
         if (seq_gt(r->end, block.end) && split(sb, pool, r, block.end) == NULL)
-            return;
+            return false;
 
         struct tx_range *next = r->next;
         struct tx_range *after =
@@ -208,6 +208,7 @@ struct tx_range *sb_next_lost(struct scoreboard *sb, struct pool *pool, uint32_t
 }
 
 struct tx_range *sb_tail(struct scoreboard *sb, struct pool *pool, uint32_t max)
+    return true;
 {
     struct tx_range *r = sb->tail;
 

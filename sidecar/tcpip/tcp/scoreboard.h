@@ -67,8 +67,9 @@ bool sb_sent(struct scoreboard *sb, struct pool *pool, uint32_t seq, uint32_t en
 bool sb_room(const struct scoreboard *sb, const struct pool *pool);
 /* Everything below `una` was acknowledged. */
 void sb_ack(struct scoreboard *sb, struct pool *pool, uint32_t una, struct sb_delivery *d);
-/* The block [start, end), within una..nxt, was sacked. */
-void sb_sack(struct scoreboard *sb, struct pool *pool, struct sack_block block,
+/* The block [start, end), within una..nxt, was sacked. False: it, or a part, would have needed a
+ * range more than there may be, and was ignored. */
+bool sb_sack(struct scoreboard *sb, struct pool *pool, struct sack_block block,
              struct sb_delivery *d);
 /* The first range that must be sent again, cut to at most `max` bytes; NULL if there is none. */
 struct tx_range *sb_next_lost(struct scoreboard *sb, struct pool *pool, uint32_t max);

@@ -411,6 +411,33 @@ static void lying_sacks(void **state)
     script_free(s);
 }
 
+/* A peer that SACKs every other byte: what there is no record left for is ignored, and counted. */
+static void sacks_beyond_the_records(void **state)
+{
+    struct script *s = script_new(NULL);
+    char text[128];
+
+    UNUSED(state);
+    script_establish(s, SACKOK, 65535);
+    write_bytes(s, 10000);
+    drain(s);
+    for (unsigned at = 2; at < 2050; at += 8) {
+        snprintf(text, sizeof(text), ". 1:1(0) ack 1 <nop,nop,sack %u:%u %u:%u %u:%u %u:%u>", at,
+                 at + 1, at + 2, at + 3, at + 4, at + 5, at + 6, at + 7);
+        in(s, text);
+        drain(s);
+        if (at < 900)
+            assert_int_equal(counter(s, "tcp_sack_limit"), 0);
+    }
+    assert_true(counter(s, "tcp_sack_limit") > 0);
+    assert_int_equal(counter(s, "tcp_sack_bad"), 0);
+    in(s, ". 1:1(0) ack 10001");
+    assert_int_equal(s->sock->tx_len, 0);
+    write_bytes(s, 1000); /* there is room again */
+    out(s, "P. 10001:11001(1000) ack 1");
+    script_free(s);
+}
+
 /* A receiver that took a SACKed segment back (RFC 2018, 8): a timeout sends all. */
 static void reneging(void **state)
 {
@@ -561,6 +588,7 @@ int main(void)
         cmocka_unit_test(timestamps_undo_a_recovery),
         cmocka_unit_test(lost_acks_do_no_harm),
         cmocka_unit_test(lying_sacks),
+        cmocka_unit_test(sacks_beyond_the_records),
         cmocka_unit_test(reneging),
         cmocka_unit_test(connect_takes_time_wait_over),
         cmocka_unit_test(ecn_is_not_forced),
