@@ -254,6 +254,7 @@ static void control_congestion(struct tcb *t, const struct segment *seg,
         t->cc.ops->observe(&t->cc, &ack);
     if (ece) {
         t->s.ip->count.tcp_ecn_echo_in++;
+        t->delivered_ce += d->segments;
         if (t->recovery == RECOVERY_OPEN && t->snd_una != t->snd_nxt)
             tcb_enter_recovery(t, RECOVERY_CWR);
     }
@@ -287,7 +288,12 @@ void tcb_ack(struct tcb *t, const struct segment *seg)
     const bool advanced = seq_gt(seg->ack, t->snd_una);
     const bool old = seq_lt(seg->ack, t->snd_una);
     const uint32_t old_wnd = t->snd_wnd;
-    struct sb_delivery d = {.now = t->s.ip->now, .min_rtt = rtt_min(&t->rtt)};
+    const bool opened = t->snd_una != t->iss; /* a SYN's round trip tells no rate */
+    struct sb_delivery d = {.now = t->s.ip->now,
+                            .min_rtt = rtt_min(&t->rtt),
+                            .mss = t->cc.mss,
+                            .fin_end = t->fin_seq + 1,
+                            .fin_sent = (t->flags & TCB_FIN_SENT) != 0};
     const bool grew = !old && update_window(t, seg);
     bool dsack = false;
 
@@ -296,8 +302,13 @@ void tcb_ack(struct tcb *t, const struct segment *seg)
         advance(t, seg->ack, &d);
     if ((t->flags & TCB_SACK) && seg->options.n_sack > 0)
         dsack = process_sacks(t, seg, &d);
-    if (advanced || d.sacked > 0)
+    if (advanced || d.sacked > 0) {
         sample_rtt(t, seg, &d, flight, advanced);
+        if (opened)
+            rate_sample(&t->sb.rate, &d.rate, d.now, rtt_min(&t->rtt));
+    }
+    t->delivered += d.segments;
+    t->reord_seen += d.reordered;
 
     /* RFC 5681, 2: DUPLICATE ACKNOWLEDGMENT */
     const bool duplicate =

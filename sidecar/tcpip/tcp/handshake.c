@@ -247,6 +247,7 @@ static void take_cookie(struct tcb *l, const struct segment *seg)
     t->iss = t->snd_una = t->snd_sml = cookie;
     t->snd_nxt = seg->ack;
     sb_init(&t->sb, cookie);
+    t->delivered = 1; /* the SYN-ACK, of which there is no record */
     take_syn(t, &syn);
     t->rcv_adv = t->rcv_nxt + TCP_WINDOW_MAX;
     ip->count.tcp_syn_cookies_ok++;
@@ -304,6 +305,7 @@ static void syn_acknowledged(struct tcb *t, const struct segment *seg)
 
     sb_ack(&t->sb, &tcp_of(t)->ranges, seg->ack, &d);
     t->snd_una = seg->ack;
+    t->delivered += d.segments;
     if (d.rtt_sent != 0)
         rtt_sample(&t->rtt, d.now, d.now - d.rtt_sent, 1);
     tcb_timer_clear(t, TIMER_RETRANSMIT);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TCP_INFO: every field that is set here is measured; what the stack does not know is 0. */
+/* TCP_INFO: every field that is set here is measured; what the stack does not know is 0, and is
+ * named in docs/tcpip.md. */
 #include "sidecar/tcpip/tcp/tcb.h"
 
 #include <linux/tcp.h>
@@ -66,8 +67,28 @@ static void fill_sender(const struct tcb *t, struct tcp_info *i)
     i->tcpi_pacing_rate = tcb_pacing_rate(t);
     i->tcpi_notsent_bytes = t->ep.state == TCPS_LISTEN ? 0 : tcb_unsent(t);
     i->tcpi_dsack_dups = t->dsack_dups;
-    i->tcpi_reord_seen = t->rack.reordering_seen;
+    i->tcpi_reord_seen = t->reord_seen;
     i->tcpi_snd_wnd = t->snd_wnd;
+}
+
+/* Time in a state up to now, us. */
+static uint64_t chrono_us(const struct tcb *t, enum tcb_chrono state)
+{
+    const uint64_t running = t->chrono == state ? t->s.ip->now - t->chrono_since : 0;
+
+    return (t->chrono_ns[state] + running) / 1000;
+}
+
+static void fill_delivery(const struct tcb *t, struct tcp_info *i)
+{
+    const struct rate *rate = &t->sb.rate;
+
+    i->tcpi_delivered = t->delivered;
+    i->tcpi_delivered_ce = t->delivered_ce;
+    i->tcpi_delivery_rate = rate_bytes_per_second(rate);
+    i->tcpi_delivery_rate_app_limited = rate->sample_app_limited;
+    i->tcpi_rwnd_limited = chrono_us(t, CHRONO_RWND);
+    i->tcpi_busy_time = chrono_us(t, CHRONO_BUSY) + i->tcpi_rwnd_limited;
 }
 
 static void fill_counts(const struct tcb *t, struct tcp_info *i)
@@ -78,6 +99,8 @@ static void fill_counts(const struct tcb *t, struct tcp_info *i)
     i->tcpi_last_data_recv = ms_since(now, t->last_data_received);
     i->tcpi_last_ack_recv = ms_since(now, t->last_ack_received);
     i->tcpi_rcv_space = t->rcv_capacity;
+    i->tcpi_rcv_rtt = t->rcv_rtt_us;
+    i->tcpi_rcv_ooopack = t->rcv_ooopack;
     i->tcpi_bytes_acked = t->bytes_acked;
     i->tcpi_bytes_received = t->bytes_received;
     i->tcpi_bytes_sent = t->bytes_sent;
@@ -90,6 +113,15 @@ static void fill_counts(const struct tcb *t, struct tcp_info *i)
     i->tcpi_ato = (uint32_t)(t->s.ip->config.delayed_ack_ms * 1000);
 }
 
+void tcb_chrono(struct tcb *t, enum tcb_chrono state)
+{
+    if (t->chrono == state)
+        return;
+    t->chrono_ns[t->chrono] += t->s.ip->now - t->chrono_since;
+    t->chrono_since = t->s.ip->now;
+    t->chrono = (uint8_t)state;
+}
+
 void tcb_get_tcp_info(struct tcb *t, void *value, uint32_t *len)
 {
     struct tcp_info info = {.tcpi_state = t->ep.state};
@@ -100,6 +132,7 @@ void tcb_get_tcp_info(struct tcb *t, void *value, uint32_t *len)
     } else {
         fill_negotiated(t, &info);
         fill_sender(t, &info);
+        fill_delivery(t, &info);
         fill_counts(t, &info);
     }
     if (*len > sizeof(info))

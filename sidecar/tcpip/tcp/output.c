@@ -256,8 +256,11 @@ static uint32_t new_data(struct tcb *t, uint32_t unsent, uint32_t budget, bool *
         len = room;
         t->flags |= TCB_CWND_LIMITED;
     }
-    if (len > window)
+    if (len > window) {
+        if (window < mss)
+            t->flags |= TCB_RWND_LIMITED;
         len = window;
+    }
     if (len > budget)
         len = budget;
 
@@ -306,6 +309,16 @@ static void restart_after_idle(struct tcb *t)
         t->cc.cwnd = initial;
 }
 
+/* The application gave less than a segment, and the network would take one (3.4 of the draft that
+ * rate.h names). */
+static void note_app_limited(struct tcb *t, uint32_t unsent)
+{
+    const uint32_t pipe = pipe_of(t);
+
+    if (unsent < t->cc.mss && pipe + t->cc.mss <= t->cc.cwnd && t->sb.lost <= t->sb.retrans)
+        rate_app_limited(&t->sb.rate, pipe);
+}
+
 static int send_new(struct tcb *t, uint32_t *budget)
 {
     uint32_t pending;
@@ -320,12 +333,16 @@ static int send_new(struct tcb *t, uint32_t *budget)
         bool fin;
         int rc;
 
-        if (unsent == 0 && !(t->flags & TCB_FIN_QUEUED))
+        if (unsent == 0 && !(t->flags & TCB_FIN_QUEUED)) {
+            note_app_limited(t, 0);
             return 0;
+        }
         const uint32_t len = new_data(t, unsent, *budget, &fin);
 
-        if ((len == 0 && !fin) || !sb_room(&t->sb, &tcp_of(t)->ranges))
+        if ((len == 0 && !fin) || !sb_room(&t->sb, &tcp_of(t)->ranges)) {
+            note_app_limited(t, unsent);
             return 0;
+        }
         const struct tcb_send send = {
             .seq = t->snd_nxt,
             .len = len,
@@ -391,6 +408,7 @@ static int send_data(struct tcb *t)
     uint32_t budget;
     int rc = 0;
 
+    t->flags &= ~(uint32_t)TCB_RWND_LIMITED;
     restart_after_idle(t);
     if (t->flags & TCB_TLP_NOW)
         rc = send_tail_probe(t);

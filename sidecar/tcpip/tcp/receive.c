@@ -115,6 +115,8 @@ static void out_of_order(struct tcb *t, const struct segment *seg)
         note_dsack(t, seg->seq, seg->seq + seg->len);
     reassembly_insert(store, &t->ooo, seg->seq, seg->data, seg->len, max_blocks, &full);
     t->s.ip->count.tcp_ooo_queued++;
+    if (seq_gt(seg->seq, t->rcv_nxt))
+        t->rcv_ooopack += segment_count(seg);
     if (full)
         t->s.ip->count.tcp_ooo_limit++;
     t->flags |= TCB_ACK_NOW;
@@ -137,11 +139,30 @@ static void schedule_ack(struct tcb *t)
     }
 }
 
+/* The round trip as a receiver sees it: since what the peer echoes was sent. Full segments only,
+ * one per echo: those come in answer to our ACK. */
+static void measure_rtt(struct tcb *t, const struct segment *seg, uint32_t size)
+{
+    if (!(t->flags & TCB_TS) || !seg->options.ts || seg->options.tsecr == 0 ||
+        seg->options.tsecr == t->rcv_rtt_tsecr || size < t->rcv_mss)
+        return;
+    t->rcv_rtt_tsecr = seg->options.tsecr;
+
+    const uint32_t ms = tcb_ts_now(t) - seg->options.tsecr;
+
+    if (ms >= 1U << 20) /* an echo from nowhere is no sample */
+        return;
+    const uint32_t us = ms * 1000 + 500; /* the clock's tick is 1 ms */
+
+    t->rcv_rtt_us = t->rcv_rtt_us == 0 ? us : t->rcv_rtt_us - t->rcv_rtt_us / 8 + us / 8;
+}
+
 static void measure(struct tcb *t, const struct segment *seg)
 {
     const uint32_t size = seg->packet->gso_size != 0 ? seg->packet->gso_size : seg->len;
     const uint32_t most = t->flow.mtu;
 
+    measure_rtt(t, seg, size);
     t->data_segs_in += segment_count(seg);
     t->last_data_received = t->s.ip->now;
     if (size > t->rcv_mss)

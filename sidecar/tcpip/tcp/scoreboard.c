@@ -6,6 +6,7 @@
 void sb_init(struct scoreboard *sb, uint32_t seq)
 {
     *sb = (struct scoreboard){.fack = seq};
+    rate_init(&sb->rate);
 }
 
 static inline uint32_t range_len(const struct tx_range *r)
@@ -63,7 +64,11 @@ bool sb_sent(struct scoreboard *sb, struct pool *pool, uint32_t seq, uint32_t en
 
     if (r == NULL)
         return false;
-    *r = (struct tx_range){.prev = tail, .sent = now, .seq = seq, .end = end};
+    *r = (struct tx_range){.prev = tail,
+                           .sent = now,
+                           .stamp = rate_sent(&sb->rate, now, tail == NULL),
+                           .seq = seq,
+                           .end = end};
     if (tail != NULL)
         tail->next = r;
     else
@@ -94,10 +99,22 @@ static struct tx_range *split(struct scoreboard *sb, struct pool *pool, struct t
     return upper;
 }
 
+/* A FIN takes a number but no segment of its own, unless it is alone. */
+static uint32_t segments_of(const struct sb_delivery *d, uint32_t end, uint32_t bytes)
+{
+    if (d->fin_sent && end == d->fin_end && bytes > 1)
+        bytes--;
+    return bytes <= d->mss || d->mss == 0 ? 1 : (bytes + d->mss - 1) / d->mss;
+}
+
 /* Takes down that `r`, or its part below `end`, has been delivered now (not sacked before). */
 static void delivered(struct scoreboard *sb, const struct tx_range *r, uint32_t end,
                       struct sb_delivery *d)
 {
+    const uint32_t bytes = end - r->seq;
+
+    d->segments += segments_of(d, end, bytes);
+    rate_delivered(&sb->rate, &d->rate, &r->stamp, r->sent, end, bytes, d->now);
     if (!(r->flags & TX_EVER_RETRANS)) {
         if (r->sent > d->rtt_sent)
             d->rtt_sent = r->sent;
@@ -191,6 +208,7 @@ bool sb_sack(struct scoreboard *sb, struct pool *pool, struct sack_block block,
         r = after;
     }
     sb->fack = seq_max(sb->fack, block.end);
+    return true;
 }
 
 struct tx_range *sb_next_lost(struct scoreboard *sb, struct pool *pool, uint32_t max)
@@ -208,7 +226,6 @@ struct tx_range *sb_next_lost(struct scoreboard *sb, struct pool *pool, uint32_t
 }
 
 struct tx_range *sb_tail(struct scoreboard *sb, struct pool *pool, uint32_t max)
-    return true;
 {
     struct tx_range *r = sb->tail;
 
@@ -225,6 +242,7 @@ void sb_retransmitted(struct scoreboard *sb, struct tx_range *r, uint64_t now)
         sb->retrans += range_len(r);
     r->flags |= TX_RETRANS | TX_EVER_RETRANS;
     r->sent = now;
+    r->stamp = rate_sent(&sb->rate, now, false);
 }
 
 void sb_mark_lost(struct scoreboard *sb, struct tx_range *r)

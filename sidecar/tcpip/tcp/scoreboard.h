@@ -20,6 +20,7 @@
 
 #include "sidecar/tcpip/pool.h"
 #include "sidecar/tcpip/tcp/options.h"
+#include "sidecar/tcpip/tcp/rate.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,7 +36,8 @@ enum {
 
 struct tx_range {
     struct tx_range *next, *prev;
-    uint64_t sent; /* ns, of the last transmission */
+    uint64_t sent;           /* ns, of the last transmission */
+    struct rate_stamp stamp; /* of the last transmission */
     uint32_t seq, end;
     uint8_t flags;
 };
@@ -45,13 +47,20 @@ struct scoreboard {
     uint32_t sacked, lost, retrans; /* bytes */
     uint32_t fack;                  /* end of the highest range delivered */
     uint16_t n;
+    struct rate rate;
 };
 
-/* What one ACK delivered. Start from zero with now, min_rtt and una set. */
+/* What one ACK delivered. Start from zero with now, min_rtt, mss and, once it was sent, the FIN
+ * set. */
 struct sb_delivery {
     uint64_t now, min_rtt;
-    uint32_t acked;      /* bytes newly acknowledged that had not been sacked */
-    uint32_t sacked;     /* bytes newly sacked */
+    uint32_t mss;     /* payload of a segment */
+    uint32_t fin_end; /* fin_sent: the sequence number behind the FIN */
+    bool fin_sent;
+    uint32_t acked;    /* bytes newly acknowledged that had not been sacked */
+    uint32_t sacked;   /* bytes newly sacked */
+    uint32_t segments; /* of how many segments these bytes are */
+    struct rate_newest rate;
     uint64_t newest;     /* sent time of the last sent of them (0: none): RACK.xmit_ts */
     uint32_t newest_end; /* RACK.end_seq */
     uint64_t rtt_sent;   /* sent time of the last sent that was never retransmitted; 0 none */

@@ -157,6 +157,7 @@ static void detach(struct tcb *t)
         tcp->n_half_open--;
         t->listener = NULL;
     }
+    tcb_chrono(t, CHRONO_IDLE);
     demux_remove(tcp, &t->ep);
     demux_unbind(tcp, t);
     sb_clear(&t->sb, &tcp->ranges);

@@ -74,6 +74,9 @@ enum tcb_timer {
 /* How the sender stands: RFC 6675's recovery, RFC 3168's reduction, RFC 6298's timeout. */
 enum tcb_recovery { RECOVERY_OPEN, RECOVERY_CWR, RECOVERY_FAST, RECOVERY_LOSS };
 
+/* Whose fault it is that data is not yet acknowledged (TCP_INFO). */
+enum tcb_chrono { CHRONO_IDLE, CHRONO_BUSY, CHRONO_RWND, CHRONO_N };
+
 enum {
     /* negotiated */
     TCB_TS = 1 << 0,
@@ -102,6 +105,7 @@ enum {
     TCB_CWND_LIMITED = 1 << 21,
     TCB_PINGPONG = 1 << 22, /* the application answers: ACKs wait for its data */
     TCB_DSACK = 1 << 23,    /* dsack is to be reported */
+    TCB_RWND_LIMITED = 1 << 24,
     /* options */
     TCB_NODELAY = 1 << 25,
     TCB_CORK = 1 << 26,
@@ -193,7 +197,12 @@ struct tcb {
     uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
     uint32_t total_retrans;
     uint32_t dsack_dups;
+    uint32_t delivered, delivered_ce; /* segments */
+    uint32_t reord_seen, rcv_ooopack;
+    uint32_t rcv_rtt_us, rcv_rtt_tsecr;
     uint64_t last_ack_received, last_data_received;
+    uint64_t chrono_since, chrono_ns[CHRONO_N];
+    uint8_t chrono; /* enum tcb_chrono */
 };
 _Static_assert(sizeof(struct tcb) <= 1024, "a connection costs at most 1 KB");
 
@@ -422,6 +431,8 @@ void tcp_send_bare(struct tcpip *ip, const struct tcp_bare *bare);
 extern const struct tcpip_socket_ops tcb_socket_ops;
 int tcb_setsockopt(struct tcpip_socket *s, int level, int name, const void *value, uint32_t len);
 int tcb_getsockopt(struct tcpip_socket *s, int level, int name, void *value, uint32_t *len);
+/* From now on the sender is in this state. */
+void tcb_chrono(struct tcb *t, enum tcb_chrono state);
 void tcb_get_tcp_info(struct tcb *t, void *value, uint32_t *len);
 
 /* Timestamp of now in this connection's clock. */

@@ -263,17 +263,25 @@ void tcb_rearm(struct tcb *t)
 {
     const uint64_t now = t->s.ip->now;
     const uint64_t rto = rtt_rto(&t->rtt, t->backoffs);
+    const bool opening = t->ep.state == TCPS_SYN_SENT || t->ep.state == TCPS_SYN_RECEIVED;
+    const enum tcb_chrono busy = t->flags & TCB_RWND_LIMITED ? CHRONO_RWND : CHRONO_BUSY;
 
     if (t->snd_una != t->snd_nxt) {
         if (t->deadline[TIMER_RETRANSMIT] == 0)
             tcb_timer_set(t, TIMER_RETRANSMIT, now + rto);
         arm_probe(t);
+        if (!opening)
+            tcb_chrono(t, busy);
         return;
     }
-    if (t->ep.state == TCPS_SYN_SENT || t->ep.state == TCPS_SYN_RECEIVED)
+    if (opening)
         return;
     t->deadline[TIMER_RACK] = 0;
-    if (tcb_unsent(t) == 0)
+
+    const uint32_t unsent = tcb_unsent(t);
+
+    tcb_chrono(t, unsent > 0 ? busy : CHRONO_IDLE);
+    if (unsent == 0)
         t->deadline[TIMER_RETRANSMIT] = 0;
     else if (t->deadline[TIMER_RETRANSMIT] == 0)
         tcb_timer_set(t, TIMER_RETRANSMIT, now + rto);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Socket options of TCP as Linux has them (tcp(7), socket(7)): what they do, what they refuse, what
- * an accepted connection has of its listener's, and what TCP_INFO tells. */
+/* Socket options of TCP as Linux has them (tcp(7), socket(7)): what they do, what they refuse, and
+ * what an accepted connection has of its listener's. TCP_INFO: info_test.c. */
 #include "tests/unit/cmocka.h"
 #include "tests/unit/tcp/script.h"
 
@@ -435,169 +435,6 @@ static void what_is_not_there_is_refused(void **state)
     script_free(s);
 }
 
-/* ---- TCP_INFO ---- */
-
-static struct tcp_info info_of(struct dmm_sock *sock)
-{
-    struct tcp_info i;
-    uint32_t len = sizeof(i);
-
-    memset(&i, 0xa5, sizeof(i));
-    assert_int_equal(tcpip_getsockopt(sock->s, IPPROTO_TCP, TCP_INFO, &i, &len), 0);
-    assert_int_equal(len, sizeof(i));
-    return i;
-}
-
-static void info_in_recovery(void **state)
-{
-    struct script *s = script_new(NULL);
-    struct tcp_info i;
-    char text[64];
-
-    UNUSED(state);
-    script_establish(s, "mss 1000,sackOK", 65535);
-    write_bytes(s, 30000);
-    assert_int_equal(drain(s), 10);
-    i = info_of(s->sock);
-    assert_int_equal(i.tcpi_ca_state, TCP_CA_Open);
-    assert_int_equal(i.tcpi_unacked, 10);
-    assert_int_equal(i.tcpi_notsent_bytes, 20000);
-    assert_int_equal(i.tcpi_snd_ssthresh, 0x7fffffff);
-    advance(s, 20);
-    in(s, ". 1:1(0) ack 1 <nop,nop,sack 1001:2001>");
-    i = info_of(s->sock);
-    assert_int_equal(i.tcpi_ca_state, TCP_CA_Disorder);
-    assert_int_equal(i.tcpi_sacked, 1);
-    in(s, ". 1:1(0) ack 1 <nop,nop,sack 1001:6001>");
-    i = info_of(s->sock);
-    assert_int_equal(i.tcpi_ca_state, TCP_CA_Recovery);
-    assert_int_equal(i.tcpi_sacked, 5);
-    assert_int_equal(i.tcpi_lost, 1); /* as Linux: until it is acknowledged */
-    assert_int_equal(i.tcpi_retrans, 1);
-    assert_int_equal(i.tcpi_total_retrans, 1);
-    assert_int_equal(i.tcpi_bytes_retrans, 1000);
-    assert_in_range(i.tcpi_snd_ssthresh, 2, 9);
-    drain(s);
-    const unsigned sent = (unsigned)(i.tcpi_bytes_sent - i.tcpi_bytes_retrans); /* RFC 3042: more */
-    snprintf(text, sizeof(text), ". 1:1(0) ack %u", 1 + sent);
-    in(s, text);
-    i = info_of(s->sock);
-    assert_int_equal(i.tcpi_ca_state, TCP_CA_Open);
-    assert_int_equal(i.tcpi_bytes_acked, sent);
-    assert_int_equal(i.tcpi_sacked, 0);
-    assert_in_range(i.tcpi_rtt, 15000, 30000);
-    assert_in_range(i.tcpi_min_rtt, 15000, 25000);
-    assert_in_range(i.tcpi_rto, 200000, 300000);
-    script_free(s);
-}
-
-static void info_counts(void **state)
-{
-    struct script *s = script_new(NULL);
-    struct tcp_info i;
-
-    UNUSED(state);
-    script_establish(s, PLAIN, 65535);
-    in(s, "P. 1:501(500) ack 1");
-    in(s, "P. 501:1001(500) ack 1");
-    drain(s);
-    advance(s, 300);
-    in(s, ". 1001:1001(0) ack 1"); /* no data */
-    write_bytes(s, 2500);
-    drain(s);
-    advance(s, 100);
-    i = info_of(s->sock);
-    assert_int_equal(i.tcpi_bytes_received, 1000);
-    assert_int_equal(i.tcpi_data_segs_in, 2);
-    assert_int_equal(i.tcpi_segs_in, 4); /* the handshake's ACK, two with data, one without */
-    assert_int_equal(i.tcpi_bytes_sent, 2500);
-    assert_int_equal(i.tcpi_data_segs_out, 3);
-    assert_in_range(i.tcpi_last_data_recv, 399, 401);
-    assert_in_range(i.tcpi_last_data_sent, 99, 101);
-    assert_in_range(i.tcpi_last_ack_recv, 99, 101);
-    assert_int_equal(i.tcpi_advmss, 1460); /* what we told the peer; what it told us is snd_mss */
-    assert_int_equal(i.tcpi_snd_mss, 1000);
-    assert_int_equal(i.tcpi_rcv_mss, 1000);
-    assert_int_equal(i.tcpi_pmtu, 1500);
-    assert_int_equal(i.tcpi_snd_wnd, 65535);
-    assert_int_equal(i.tcpi_pacing_rate, UINT64_MAX);
-    assert_int_equal(i.tcpi_fackets, 0);
-    script_free(s);
-}
-
-static void tso(struct node *node)
-{
-    node->port.offloads = DMM_OFFLOAD_TX_CSUM | DMM_OFFLOAD_TSO4 | DMM_OFFLOAD_TSO6;
-    node->port.max_gso_size = 65536;
-}
-
-/* A frame of many segments counts as what it is on the wire. */
-static void info_counts_segments_of_large_frames(void **state)
-{
-    struct script *s = script_new(&(struct script_setup){.configure = tso});
-    struct tcp_info i;
-
-    UNUSED(state);
-    script_establish(s, PLAIN, 65535);
-    write_bytes(s, 8500);
-    assert_int_equal(drain(s), 1);
-    i = info_of(s->sock);
-    assert_int_equal(i.tcpi_data_segs_out, 9);
-    assert_int_equal(i.tcpi_segs_out, 10); /* and the SYN-ACK */
-    script_free(s);
-}
-
-static void info_of_a_timeout(void **state)
-{
-    struct script *s = script_new(NULL);
-    struct tcp_info i;
-
-    UNUSED(state);
-    script_establish(s, PLAIN, 65535);
-    write_bytes(s, 3000);
-    drain(s);
-    advance(s, 800);
-    i = info_of(s->sock);
-    assert_int_equal(i.tcpi_ca_state, TCP_CA_Loss);
-    assert_int_equal(i.tcpi_retransmits, 2);
-    assert_int_equal(i.tcpi_backoff, 2);
-    assert_int_equal(i.tcpi_snd_cwnd, 1);
-    assert_int_equal(i.tcpi_lost, 3);
-    assert_int_equal(i.tcpi_total_retrans, 2);
-    script_free(s);
-}
-
-static void info_of_a_listener(void **state)
-{
-    struct script *s = script_new(NULL);
-    struct tcp_info i;
-
-    UNUSED(state);
-    script_listen(s);
-    in(s, "S 0:0(0) win 65535 <mss 1000>");
-    i = info_of(s->listener);
-    assert_int_equal(i.tcpi_state, 10);
-    assert_int_equal(i.tcpi_unacked, 1);
-    assert_true(i.tcpi_sacked > 0); /* the backlog */
-    script_free(s);
-}
-
-/* What the program allows, not more, whatever it left room for. */
-static void info_is_cut(void **state)
-{
-    struct script *s = script_new(NULL);
-    uint8_t bytes[16];
-    uint32_t len = 8;
-
-    UNUSED(state);
-    script_establish(s, PLAIN, 65535);
-    memset(bytes, 0xa5, sizeof(bytes));
-    assert_int_equal(tcpip_getsockopt(s->sock->s, IPPROTO_TCP, TCP_INFO, bytes, &len), 0);
-    assert_int_equal(len, 8);
-    assert_int_equal(bytes[8], 0xa5);
-    script_free(s);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -620,12 +457,6 @@ int main(void)
         cmocka_unit_test(listener_hands_down),
         cmocka_unit_test(backlog_bounds_half_open),
         cmocka_unit_test(what_is_not_there_is_refused),
-        cmocka_unit_test(info_in_recovery),
-        cmocka_unit_test(info_counts),
-        cmocka_unit_test(info_counts_segments_of_large_frames),
-        cmocka_unit_test(info_of_a_timeout),
-        cmocka_unit_test(info_of_a_listener),
-        cmocka_unit_test(info_is_cut),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,6 +98,54 @@ static void scoreboard_keeps_its_invariants(void **state)
     }
 }
 
+/* A FIN is no segment of its own where it rides on a full one. */
+static void segments_are_counted(void **state)
+{
+    struct scoreboard sb;
+    struct sb_delivery d = {.now = 2 * MS, .mss = 1000, .fin_sent = true, .fin_end = 4001};
+
+    UNUSED(state);
+    sb_init(&sb, 0);
+    assert_true(sb_sent(&sb, &ranges, 0, 4001, MS));
+    assert_true(sb_sack(&sb, &ranges, (struct sack_block){2000, 4001}, &d));
+    assert_int_equal(d.segments, 2);
+    sb_ack(&sb, &ranges, 4001, &d);
+    assert_int_equal(d.segments, 4);
+    assert_true(sb_sent(&sb, &ranges, 4001, 4002, MS));
+    d = (struct sb_delivery){.now = 2 * MS, .mss = 1000, .fin_sent = true, .fin_end = 4002};
+    sb_ack(&sb, &ranges, 4002, &d);
+    assert_int_equal(d.segments, 1);
+    sb_clear(&sb, &ranges);
+}
+
+/* ACKs that come together tell of a higher rate than the data was sent with: the sending rules. */
+static void rate_is_not_fooled_by_compressed_acks(void **state)
+{
+    struct scoreboard sb;
+    struct sb_delivery d = {.now = 100 * MS};
+
+    UNUSED(state);
+    sb_init(&sb, 0);
+    sb_sent(&sb, &ranges, 0, 1000, 10 * MS);
+    sb_sent(&sb, &ranges, 1000, 2000, 60 * MS);
+    sb_ack(&sb, &ranges, 1000, &d);
+    rate_sample(&sb.rate, &d.rate, d.now, 10 * MS);
+    assert_int_equal(rate_bytes_per_second(&sb.rate), 11111); /* 1000 in 90 ms */
+    sb_sent(&sb, &ranges, 2000, 3000, 110 * MS);
+    sb_sent(&sb, &ranges, 3000, 4000, 160 * MS);
+    d = (struct sb_delivery){.now = 170 * MS};
+    sb_ack(&sb, &ranges, 4000, &d);
+    rate_sample(&sb.rate, &d.rate, d.now, 10 * MS);
+    /* 3000 acknowledged within 70 ms; sent within 150 */
+    assert_int_equal(rate_bytes_per_second(&sb.rate), 20000);
+    sb_sent(&sb, &ranges, 4000, 9000, 180 * MS);
+    d = (struct sb_delivery){.now = 181 * MS};
+    sb_ack(&sb, &ranges, 9000, &d);
+    rate_sample(&sb.rate, &d.rate, d.now, 10 * MS); /* faster than light */
+    assert_int_equal(rate_bytes_per_second(&sb.rate), 20000);
+    sb_clear(&sb, &ranges);
+}
+
 /* A peer that sacks every other byte can't make the list longer than its bound. */
 static void scoreboard_is_bounded(void **state)
 {
@@ -208,9 +256,14 @@ static void reassembly_is_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scoreboard_keeps_its_invariants), cmocka_unit_test(scoreboard_is_bounded),
-        cmocka_unit_test(rack_waits_for_the_window),       cmocka_unit_test(rack_widens_on_dsack),
-        cmocka_unit_test(reassembly_joins_islands),        cmocka_unit_test(reassembly_is_bounded),
+        cmocka_unit_test(scoreboard_keeps_its_invariants),
+        cmocka_unit_test(segments_are_counted),
+        cmocka_unit_test(rate_is_not_fooled_by_compressed_acks),
+        cmocka_unit_test(scoreboard_is_bounded),
+        cmocka_unit_test(rack_waits_for_the_window),
+        cmocka_unit_test(rack_widens_on_dsack),
+        cmocka_unit_test(reassembly_joins_islands),
+        cmocka_unit_test(reassembly_is_bounded),
     };
 
     pool_init(&ranges, sizeof(struct tx_range), 256, 1 << 20);
