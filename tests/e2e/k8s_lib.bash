@@ -42,7 +42,7 @@ k8s_teardown() {
     for node in "$DIR"/*/pid; do
         [ -e "$node" ] && node_stop "$(basename "$(dirname "$node")")"
     done
-    find /sys/fs/cgroup -depth -type d -path '*/dmm-test/*' -exec rmdir {} + 2>/dev/null || true
+    find /sys/fs/cgroup -depth -type d \( -name dmm-test -o -path '*/dmm-test/*' \) -exec rmdir {} + 2>/dev/null || true
     rm -rf "${DIR:?}"
 }
 
