@@ -332,7 +332,7 @@ ssize_t splice(int in_fd, off_t *in_offset, int out_fd, off_t *out_offset, size_
 {
     struct entry *in = entry_get_socket(in_fd);
     struct entry *out = entry_get_socket(out_fd);
-    ssize_t r = MESSAGE_NATIVE;
+    ssize_t r;
     if ((in && in->kernel) || (out && out->kernel) || (!in && !out))
         r = MESSAGE_NATIVE;
     else if (len == 0)

@@ -108,11 +108,11 @@ static uint16_t bind_family(int fd, const struct entry *entry, struct client *cl
     return decide_v6only(fd, entry) ? 0 : AF_INET;
 }
 
-/* Opens a part and sets the options again. */
+/* Opens a part and sets the options again. `remote`, if any: it connects at once. */
 static int prepare_part(struct client *client, uint32_t instance, uint16_t family,
-                        struct entry *entry, struct part *part)
+                        const struct dmm_addr *remote, struct entry *entry, struct part *part)
 {
-    int r = socket_open_part(client, instance, family, entry, NULL, NULL, part);
+    int r = socket_open_part(client, instance, family, entry, NULL, remote, part);
     if (r < 0)
         return r;
     socket_set_word(part->sock, WORD_STATUS,
@@ -139,7 +139,7 @@ struct part *decide_probe(struct entry *entry)
     struct late *late = entry->late;
     uint32_t instance = policy_default(entry->client);
     if (late->n_parts == 0 && instance != DMM_INSTANCE_KERNEL) {
-        if (prepare_part(entry->client, instance, entry->family, entry, &late->parts[0]) < 0)
+        if (prepare_part(entry->client, instance, entry->family, NULL, entry, &late->parts[0]) < 0)
             return NULL;
         atomic_store_explicit(&late->n_parts, 1, memory_order_release);
     }
@@ -161,7 +161,7 @@ static int take_part(struct client *client, uint32_t instance, uint16_t family, 
         return 0;
     }
     drop_probe(entry);
-    return prepare_part(client, instance, family, entry, part);
+    return prepare_part(client, instance, family, NULL, entry, part);
 }
 
 /* ---- becoming something ---- */
@@ -210,20 +210,7 @@ static int become_stack(int fd, struct entry *entry, struct client *client, cons
 
 /* ---- connect ---- */
 
-/* A new part that connects at once: nothing that was set on the socket needs an answer before. */
-static int open_connecting(struct client *client, uint32_t instance, struct entry *entry,
-                           const struct dmm_addr *remote, struct part *part)
-{
-    int r = socket_open_part(client, instance, remote->family, entry, NULL, remote, part);
-    if (r < 0)
-        return r;
-    socket_set_word(part->sock, WORD_STATUS,
-                    atomic_load_explicit(&entry->status, memory_order_relaxed));
-    if (entry->late)
-        options_replay(client, entry, part, &entry->late->record);
-    return 0;
-}
-
+/* A new part can connect at once: nothing that was set on the socket needs an answer before. */
 static bool can_open_connecting(const struct client *client, uint32_t instance,
                                 const struct entry *entry)
 {
@@ -245,7 +232,7 @@ static int connect_undecided(int fd, struct entry *entry, const struct dmm_addr 
     if (instance == DMM_INSTANCE_KERNEL)
         return become_kernel(fd, entry);
     bool at_once = can_open_connecting(client, (uint32_t)instance, entry);
-    int r = at_once ? open_connecting(client, (uint32_t)instance, entry, remote, &part)
+    int r = at_once ? prepare_part(client, (uint32_t)instance, remote->family, remote, entry, &part)
                     : take_part(client, (uint32_t)instance, remote->family, entry, &part);
     if (r < 0)
         return r;

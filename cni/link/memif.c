@@ -7,7 +7,6 @@
  * There is no kernel interface; all there is to make is the socket's directory.
  */
 #include "cni/link/sockdir.h"
-#include "cni/result.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -67,25 +66,16 @@ static int apply(const struct dmm_link_job *job, const json_t *plan_json,
                  struct dmm_link_made *made, struct dmm_err *err)
 {
     const struct memif_conf *memif = job->conf;
-    struct dmm_port_config *port = &made->port;
     char mac[DMM_MAC_STRLEN];
     int rc = serves(plan_json) ? dmm_sockdir_make(job, plan_json, err) : 0;
     if (rc)
         return rc;
-    dmm_mac_format(job->mac, mac);
-    port->kind = DMM_PORT_ETHDEV;
-    memcpy(port->mac, job->mac, 6);
-    port->mtu = (unsigned)memif->mtu;
-    snprintf(port->devargs, sizeof(port->devargs),
+    snprintf(made->port.devargs, sizeof(made->port.devargs),
              "net_memif0,role=%s,id=%u,socket=%s,socket-abstract=no,bsize=2048,rsize=10,mac=%s",
-             roles[memif->role], (unsigned)memif->id, memif->socket, mac);
-    made->pod_interface = 0;
+             roles[memif->role], (unsigned)memif->id, memif->socket, dmm_mac_format(job->mac, mac));
     made->device_info = json_pack("{s:s, s:s, s:{s:s, s:s}}", "type", "memif", "version", "1.1.0",
                                   "memif", "role", roles[memif->role], "path", memif->socket);
-    if (json_array_append_new(made->interfaces, dmm_result_interface(job->ifname, mac, job->netns,
-                                                                     port->mtu, memif->socket)))
-        return dmm_err_set(err, ENOMEM, "result: out of memory");
-    return 0;
+    return dmm_sockdir_report(job, memif->socket, (unsigned)memif->mtu, made, err);
 }
 
 static int check(const struct dmm_link_job *job, const json_t *plan_json, struct dmm_err *err)

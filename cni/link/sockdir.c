@@ -2,6 +2,7 @@
 #include "cni/link/sockdir.h"
 
 #include "cni/file.h"
+#include "cni/result.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -58,6 +59,21 @@ int dmm_sockdir_plan(const struct dmm_link_job *job, const char *configured, jso
     if (json_object_set_new(plan, "socket", json_string(path)) ||
         json_object_set_new(plan, "kept", json_integer(kept)))
         return dmm_err_set(err, EINVAL, "link.socket: not UTF-8");
+    return 0;
+}
+
+int dmm_sockdir_report(const struct dmm_link_job *job, const char *socket, unsigned mtu,
+                       struct dmm_link_made *made, struct dmm_err *err)
+{
+    char mac[DMM_MAC_STRLEN];
+    dmm_mac_format(job->mac, mac);
+    made->port.kind = DMM_PORT_ETHDEV;
+    memcpy(made->port.mac, job->mac, sizeof(made->port.mac));
+    made->port.mtu = mtu;
+    made->pod_interface = 0;
+    if (json_array_append_new(made->interfaces,
+                              dmm_result_interface(job->ifname, mac, job->netns, mtu, socket)))
+        return dmm_err_set(err, ENOMEM, "result: out of memory");
     return 0;
 }
 

@@ -22,6 +22,10 @@ int dmm_sockdir_validate(const char *path, struct dmm_err *err);
 int dmm_sockdir_plan(const struct dmm_link_job *job, const char *configured, json_t *plan,
                      struct dmm_err *err);
 
+/* The port, a DPDK device but for its arguments, and the interface of the result. 0, -ENOMEM. */
+int dmm_sockdir_report(const struct dmm_link_job *job, const char *socket, unsigned mtu,
+                       struct dmm_link_made *made, struct dmm_err *err);
+
 /* The rest is for the end that serves it. Makes the directory, the sidecar's if it was not there.
  */
 int dmm_sockdir_make(const struct dmm_link_job *job, const json_t *plan, struct dmm_err *err);

@@ -13,7 +13,6 @@
  */
 #include "cni/link/ovs.h"
 #include "cni/link/sockdir.h"
-#include "cni/result.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -104,21 +103,11 @@ static int report(const struct dmm_link_job *job, const char *socket, struct dmm
                   struct dmm_err *err)
 {
     const struct vhostuser_conf *vhostuser = job->conf;
-    struct dmm_port_config *port = &made->port;
-    char text[DMM_MAC_STRLEN];
-    port->kind = DMM_PORT_ETHDEV;
-    memcpy(port->mac, job->mac, 6);
-    port->mtu = (unsigned)vhostuser->mtu;
-    format_devargs(port->devargs, sizeof(port->devargs), vhostuser, socket, job->mac);
-    made->pod_interface = 0;
+    format_devargs(made->port.devargs, sizeof(made->port.devargs), vhostuser, socket, job->mac);
     made->device_info =
         json_pack("{s:s, s:s, s:{s:s, s:s}}", "type", "vhost-user", "version", "1.1.0",
                   "vhost-user", "mode", roles[role_of(vhostuser)], "path", socket);
-    if (json_array_append_new(made->interfaces,
-                              dmm_result_interface(job->ifname, dmm_mac_format(job->mac, text),
-                                                   job->netns, port->mtu, socket)))
-        return dmm_err_set(err, ENOMEM, "result: out of memory");
-    return 0;
+    return dmm_sockdir_report(job, socket, (unsigned)vhostuser->mtu, made, err);
 }
 
 static int apply(const struct dmm_link_job *job, const json_t *plan_json,

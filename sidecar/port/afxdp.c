@@ -69,7 +69,6 @@ static void afxdp_destroy(struct dmm_port *port)
 static int afxdp_create(struct dmm_port **port, const struct dmm_port_config *config,
                         struct dmm_err *err)
 {
-    static const uint8_t no_mac[6];
     struct afxdp_port *p = calloc(1, sizeof(*p));
     struct afxdp_socket *sockets = calloc(config->queues, sizeof(*sockets));
     if (!p || !sockets) {
@@ -84,7 +83,7 @@ static int afxdp_create(struct dmm_port **port, const struct dmm_port_config *co
     memcpy(p->map_path, config->xsk_map, sizeof(p->map_path));
     p->wish = (struct dmm_iface_wish){
         .mtu = config->mtu,
-        .any_mac = memcmp(config->mac, no_mac, sizeof(no_mac)) == 0,
+        .any_mac = dmm_port_any_mac(config),
     };
     dmm_port_data_init(&p->data, config);
     int rc = bring_up(p, err);

@@ -111,14 +111,13 @@ static int bring_up(struct ethdev_port *p, const char *devargs, struct dmm_err *
 static int ethdev_create(struct dmm_port **port, const struct dmm_port_config *config,
                          struct dmm_err *err)
 {
-    static const uint8_t no_mac[6];
     struct ethdev_port *p = calloc(1, sizeof(*p));
     if (!p)
         return dmm_err_set(err, ENOMEM, "port %s: out of memory", config->ifname);
     p->port.ops = &dmm_port_ethdev_ops;
     p->wait_fd = -1;
     p->dev.intr_fd = -1;
-    p->any_mac = memcmp(config->mac, no_mac, sizeof(no_mac)) == 0;
+    p->any_mac = dmm_port_any_mac(config);
     dmm_port_data_init(&p->data, config);
     if (!p->data.info.mtu)
         p->data.info.mtu = DEFAULT_MTU;

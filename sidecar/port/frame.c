@@ -31,6 +31,12 @@ void dmm_port_data_init(struct dmm_port_data *data, const struct dmm_port_config
     }
 }
 
+bool dmm_port_any_mac(const struct dmm_port_config *config)
+{
+    static const uint8_t none[sizeof(config->mac)];
+    return memcmp(config->mac, none, sizeof(none)) == 0;
+}
+
 /* What each kind of segmentation needs of the port, and the shortest L4 header it repeats. */
 static const struct {
     uint32_t offload;

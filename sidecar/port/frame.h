@@ -27,6 +27,9 @@ struct dmm_port_data {
  * move afterwards. */
 void dmm_port_data_init(struct dmm_port_data *data, const struct dmm_port_config *config);
 
+/* No address is configured: the device's own is taken. */
+bool dmm_port_any_mac(const struct dmm_port_config *config);
+
 /* Checks a frame before it is sent on the port and gives its length. 0; -EINVAL: the words
  * contradict each other or ask for what info->offloads does not have; -EMSGSIZE: longer than the
  * MTU, or than max_gso_size. */

@@ -167,7 +167,6 @@ static void tap_destroy(struct dmm_port *port)
 static int tap_create(struct dmm_port **port, const struct dmm_port_config *config,
                       struct dmm_err *err)
 {
-    static const uint8_t no_mac[6];
     struct tap_port *p = calloc(1, sizeof(*p));
     if (!p)
         return dmm_err_set(err, ENOMEM, "port %s: out of memory", config->ifname);
@@ -175,7 +174,7 @@ static int tap_create(struct dmm_port **port, const struct dmm_port_config *conf
     p->fd = p->query_fd = p->wait_fd = -1;
     p->wish = (struct dmm_iface_wish){
         .mtu = config->mtu,
-        .any_mac = memcmp(config->mac, no_mac, sizeof(no_mac)) == 0,
+        .any_mac = dmm_port_any_mac(config),
     };
     dmm_port_data_init(&p->data, config);
     p->data.info.max_gso_size = MAX_GSO_SIZE;
