@@ -59,7 +59,9 @@ CASE(syscall_life, "syscall(2): a socket made, bound, connected and asked by num
 CASE(syscall_wait, "syscall(2): ppoll, pselect6 and epoll by number")
 {
     const struct {
+        /* cppcheck-suppress unusedStructMember ; the kernel reads both */
         const sigset_t *mask;
+        /* cppcheck-suppress unusedStructMember */
         size_t size;
     } no_mask = {NULL, 8};
     struct timespec second = {.tv_sec = 1};

@@ -26,7 +26,6 @@ static void become(enum how how, int listener)
 {
     static char stack[65536];
     struct clone_args args = {.exit_signal = SIGCHLD};
-    pid_t pid = 0;
     switch (how) {
     case DAEMON:
         if (daemon(0, 0) < 0)
@@ -34,7 +33,7 @@ static void become(enum how how, int listener)
         break;
     case TWICE:
         setsid();
-        if ((pid = fork()) > 0)
+        if (fork() > 0)
             _exit(0);
         break;
     case CLOSING: /* as daemons did before closefrom(): every number there is */

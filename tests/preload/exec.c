@@ -18,9 +18,9 @@ static void show_nonblock(int fd)
 static int child(const char *kind, int fd)
 {
     char buf[64];
-    socklen_t len = sizeof(int);
     int value = 0;
     struct sockaddr_in name;
+    socklen_t len = sizeof(name);
     alarm(20);
     SAY(getenv("DMM_CLIENT") != NULL);
     if (strcmp(kind, "closed") == 0) {
@@ -28,7 +28,6 @@ static int child(const char *kind, int fd)
         SAY(write(fd, "x", 1));
         return 0;
     }
-    len = sizeof(name);
     SAY(getsockname(fd, (struct sockaddr *)&name, &len));
     SAY(name.sin_family == AF_INET);
     show_nonblock(fd);

@@ -116,7 +116,6 @@ static void test_tx_segmentation(void **state)
     f = tso(iov, 9000);
     f.flags = 0;
     assert_int_equal(check(&f), -EINVAL);
-    f = tso(iov, 9000);
     headers[12] = 0x81; /* a tag in the headers does not count to the MTU */
     f = tso(iov, 9000);
     f.gso_size = 1460 + 4;
