@@ -86,9 +86,10 @@ void dmm_export_drop_client(struct dmm_attach *attach, const struct dmm_client *
 
 void dmm_export_close_all(struct dmm_attach *attach)
 {
-    while (attach->exports) {
-        dmm_worker_call(&attach->control->worker, do_release, attach->exports);
-        forget(attach->exports);
+    for (struct dmm_export_entry *next, *at = attach->exports; at; at = next) {
+        next = at->next;
+        dmm_worker_call(&attach->control->worker, do_release, at);
+        forget(at);
     }
 }
 

@@ -309,7 +309,7 @@ CASE(listen_backlog, "listen(2): a full queue keeps further connections from bei
     for (int i = 0; i < 8; i++) {
         clients[i] = o_tcp();
         say_nonblock(clients[i], 1);
-        connect(clients[i], SA(&at), sizeof(at));
+        (void)connect(clients[i], SA(&at), sizeof(at));
     }
     say_sleep_ms(100);
     say_nonblock(fd, 1);
@@ -453,7 +453,7 @@ CASE(accept_order, "accept(2): the first connection of the queue comes first")
     int fd = o_listener(&at), c[4];
     for (int i = 0; i < 4; i++) {
         c[i] = o_tcp();
-        connect(c[i], SA(&at), sizeof(at));
+        (void)connect(c[i], SA(&at), sizeof(at));
     }
     for (int i = 0; i < 4; i++) {
         accept(fd, SA(&peer), &len);
@@ -484,7 +484,7 @@ CASE(accept_eintr, "accept(2): EINTR; with SA_RESTART it goes on")
     if (pid == 0) {
         say_sleep_ms(150);
         int c = o_tcp();
-        connect(c, SA(&at), sizeof(at));
+        (void)connect(c, SA(&at), sizeof(at));
         say_sleep_ms(50);
         _exit(0);
     }

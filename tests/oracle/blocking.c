@@ -189,7 +189,7 @@ CASE(fork_exit, "a child's exit closes what it opened, with FIN")
     pid_t pid = fork();
     if (pid == 0) {
         int c = o_tcp();
-        connect(c, SA(&at), sizeof(at));
+        (void)connect(c, SA(&at), sizeof(at));
         send(c, "bye", 3, 0);
         _exit(0);
     }
@@ -207,7 +207,7 @@ CASE(fork_killed, "a killed process's connections end")
     pid_t pid = fork();
     if (pid == 0) {
         int c = o_tcp();
-        connect(c, SA(&at), sizeof(at));
+        (void)connect(c, SA(&at), sizeof(at));
         pause();
     }
     int b = accept(listener, NULL, NULL);
@@ -244,7 +244,7 @@ CASE(fork_prefork, "a prefork server: children accept from one listener")
     printf("served %d\n", served);
     for (int i = 0; i < 3; i++) {
         int c = o_tcp();
-        connect(c, SA(&at), sizeof(at));
+        (void)connect(c, SA(&at), sizeof(at));
         shutdown(c, SHUT_WR);
         char buf[1];
         recv(c, buf, 1, 0);

@@ -26,7 +26,7 @@ struct option {
     int varies;
     int values[4]; /* to set, in turn; -99 ends the list */
 };
-#define END -99
+#define END (-99)
 /* NOLINTNEXTLINE(bugprone-macro-parentheses): a list */
 #define O(level, name, sockets, shape, varies, ...)                                                \
     {                                                                                              \
