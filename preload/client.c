@@ -426,7 +426,7 @@ static void mark_dead(int fd, struct entry *entry, void *arg)
 {
     (void)fd;
     if (entry->kind == ENTRY_SOCKET && entry->client == arg)
-        socket_lost(entry);
+        socket_lost(entry, arg);
 }
 
 void client_died(struct client *client)

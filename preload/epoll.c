@@ -59,7 +59,6 @@ static struct entry *make_set(int epfd)
         set->epfd = epfd;
         set->doorbell = -1;
         set->kick = -1;
-        set->recover = -1;
         set->kernel_fds = had_kernel_fds(epfd);
         entry->set = set;
         if (entry_install(epfd, entry) == 0)

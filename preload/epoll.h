@@ -64,11 +64,11 @@ struct epoll_set {
     struct client *client; /* of the waitset; NULL: no waitset yet */
     uint32_t epoch;
     uint32_t waitset;
-    _Atomic int doorbell; /* protected fd */
-    _Atomic int kick;     /* protected eventfd that wakes another sleeper; -1 until needed */
-    _Atomic bool nested;  /* relaxed; set under lock, never cleared */
-    int recover;          /* the recover_fd() that is in the epfd; -1: none */
-    bool kernel_fds;      /* there may be kernel fds in the epfd */
+    _Atomic int doorbell;     /* protected fd */
+    _Atomic int kick;         /* protected eventfd that wakes another sleeper; -1 until needed */
+    _Atomic bool nested;      /* relaxed; set under lock, never cleared */
+    _Atomic uint32_t recover; /* relaxed: serial of the recover_sleep that is in the epfd */
+    bool kernel_fds;          /* there may be kernel fds in the epfd */
     uint32_t sleepers;
     uint32_t turns; /* calls since the kernel was asked */
     _Atomic uint32_t

@@ -334,17 +334,22 @@ static int ask_kernel(struct epoll_set *set, int epfd, struct epoll_event *event
 
 /* ---- waiting ---- */
 
-/* While listeners wait for the sidecar, sleepers hear of its return. False: it has just come back.
- */
-static bool watch_recovery(struct epoll_set *set)
+/* While listeners wait for the sidecar, sleepers hear of its return. */
+static void watch_recovery(struct epoll_set *set, int epfd, const struct recover_sleep *back)
 {
-    int fd = recover_fd();
-    set->recover = fd;
-    if (fd < 0)
-        return false;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = (void *)(uintptr_t)&recover_tag};
-    REAL(epoll_ctl)(set->epfd, EPOLL_CTL_ADD, fd, &event); /* EEXIST: another thread was first */
-    return true;
+    if (atomic_load_explicit(&set->recover, memory_order_relaxed) == back->serial)
+        return;
+    REAL(epoll_ctl)(epfd, EPOLL_CTL_ADD, back->fd, &event); /* EEXIST: another thread was first */
+    atomic_store_explicit(&set->recover, back->serial, memory_order_relaxed);
+}
+
+/* What has been recovered is of no use any more, but stays readable while others hold it. */
+static void end_recovery(int epfd, struct recover_sleep *back)
+{
+    if (recover_over(back))
+        REAL(epoll_ctl)(epfd, EPOLL_CTL_DEL, back->fd, NULL);
+    recover_end(back);
 }
 
 /* Stack sockets that are ready, and now and then the kernel's fds too. */
@@ -411,6 +416,23 @@ static int left_ms(uint64_t deadline)
     return ms > INT32_MAX ? INT32_MAX : (int)ms;
 }
 
+static int sleep_once(struct epoll_set *set, int epfd, struct epoll_event *events, int max,
+                      uint64_t deadline, const sigset_t *mask, bool *rang)
+{
+    struct recover_sleep back;
+    int n = 0;
+    if (recover_begin(&back))
+        watch_recovery(set, epfd, &back);
+    if (fall_asleep(set)) {
+        n = ask_kernel(set, epfd, events, max, left_ms(deadline), mask, rang);
+        wake_up(set);
+    } else {
+        *rang = true;
+    }
+    end_recovery(epfd, &back);
+    return n;
+}
+
 static int await_set(struct epoll_set *set, int epfd, struct epoll_event *events, int max,
                      uint64_t deadline, const sigset_t *mask)
 {
@@ -421,12 +443,7 @@ static int await_set(struct epoll_set *set, int epfd, struct epoll_event *events
             return n;
         if (deadline == 0)
             return ask_kernel(set, epfd, events, max, 0, mask, &rang);
-        if (recover_fd() != set->recover && !watch_recovery(set))
-            continue;
-        if (!fall_asleep(set))
-            continue;
-        n = ask_kernel(set, epfd, events, max, left_ms(deadline), mask, &rang);
-        wake_up(set);
+        n = sleep_once(set, epfd, events, max, deadline, mask, &rang);
         if (n != 0)
             return n;
         if (!rang && deadline != UINT64_MAX && waiter_now() >= deadline)

@@ -389,10 +389,13 @@ static int await_any(int fd, struct entry *entry, uint64_t *deadline)
 {
     socket_deadline(socket_part(entry, 0)->sock, WORD_RCVTIMEO_MS, deadline);
     if (entry->suspended)
-        return recover_wait(entry->kernel ? fd : -1, *deadline);
-    struct waiter *waiter = waiter_get(entry->client);
+        return recover_wait(entry, entry->kernel ? fd : -1, *deadline);
+    struct client *client = entry->client;
+    struct waiter *waiter = waiter_get(client);
+    if (!waiter && client_is_dead(client))
+        socket_lost(entry, client); /* whoever noticed may not have come to this one yet */
     if (!waiter)
-        return client_is_dead(entry->client) ? 0 : -ENOBUFS; /* to be suspended */
+        return client_is_dead(client) ? 0 : -ENOBUFS;
     waiter_begin(waiter);
     for (uint32_t i = 0; i < socket_parts(entry); i++) {
         int r = waiter_watch(waiter, socket_part(entry, i));

@@ -51,13 +51,15 @@ bool poll_is_ours(struct pollfd *fds, nfds_t n)
     return false;
 }
 
-/* One poll: the app's fds, and the copy that the kernel gets, with a place for the doorbell. */
+/* One poll: the app's fds, and the copy that the kernel gets, with places for our own. */
+enum { BELL, BACK, OWN_FDS };
 struct polling {
     struct pollfd *fds, *copy;
     nfds_t n;
     nfds_t n_kernel;       /* fds that the kernel is asked about */
     int ready;             /* of ours */
     struct client *client; /* of our sockets; NULL: none that could have news */
+    bool suspended;        /* some are listeners that wait for the sidecar */
 };
 
 /* What one fd of ours says now. `kernel`: the kernel must be asked too. */
@@ -71,11 +73,13 @@ static uint32_t look_at(struct polling *p, int fd, bool *kernel)
     if (entry->kind == ENTRY_EPOLL) {
         events = epoll_nest(entry) ? POLLIN | POLLRDNORM : 0;
     } else if (entry->kind == ENTRY_SOCKET && entry->phase != PHASE_NATIVE) {
+        struct client *client = entry->client;
         *kernel = entry->kernel;
-        if (socket_parts(entry) && !client_is_dead(entry->client))
-            p->client = entry->client;
+        if (socket_parts(entry) && !client_is_dead(client))
+            p->client = client;
         else if (socket_parts(entry) && !entry->suspended)
-            socket_lost(entry); /* whoever noticed may not have come to this one yet */
+            socket_lost(entry, client); /* whoever noticed may not have come to this one yet */
+        p->suspended |= entry->suspended;
         events = ready_entry(entry);
     }
     entry_put(entry);
@@ -87,6 +91,7 @@ static void look(struct polling *p)
     p->ready = 0;
     p->n_kernel = 0;
     p->client = NULL;
+    p->suspended = false;
     for (nfds_t i = 0; i < p->n; i++) {
         bool kernel = true;
         uint32_t events = look_at(p, p->fds[i].fd, &kernel);
@@ -125,7 +130,9 @@ static int merge(struct polling *p)
     return ready;
 }
 
-static int ask_kernel(struct polling *p, int doorbell, uint64_t deadline, const sigset_t *mask)
+/* `doorbell` and `back` (recover.h): -1: none. */
+static int ask_kernel(struct polling *p, int doorbell, int back, uint64_t deadline,
+                      const sigset_t *mask)
 {
     struct timespec left = {.tv_sec = 0};
     struct timespec *timeout = &left;
@@ -135,10 +142,12 @@ static int ask_kernel(struct polling *p, int doorbell, uint64_t deadline, const 
     else if (deadline > now)
         left = (struct timespec){.tv_sec = (time_t)((deadline - now) / 1000000000u),
                                  .tv_nsec = (long)((deadline - now) % 1000000000u)};
-    p->copy[p->n] = (struct pollfd){.fd = doorbell, .events = POLLIN};
+    p->copy[p->n + BELL] = (struct pollfd){.fd = doorbell, .events = POLLIN};
+    p->copy[p->n + BACK] = (struct pollfd){.fd = back, .events = POLLIN};
+    nfds_t own = back >= 0 ? OWN_FDS : BACK;
     /* poll(2) refuses more fds than RLIMIT_NOFILE: those that need not be asked do not count. */
     nfds_t skip = p->n_kernel ? 0 : p->n;
-    return REAL(ppoll)(p->copy + skip, p->n + 1 - skip, timeout, mask) < 0 ? -errno : 0;
+    return REAL(ppoll)(p->copy + skip, p->n + own - skip, timeout, mask) < 0 ? -errno : 0;
 }
 
 static int watch_all(struct polling *p, struct waiter *waiter)
@@ -158,34 +167,56 @@ static int watch_all(struct polling *p, struct waiter *waiter)
     return 0;
 }
 
-/* Sleeps until there may be news. 0, or a negative errno. */
-static int sleep_once(struct polling *p, uint64_t deadline, const sigset_t *mask)
+/* With a waitset: sleeps on its doorbell too. */
+static int sleep_armed(struct polling *p, struct waiter *waiter, int back, uint64_t deadline,
+                       const sigset_t *mask)
 {
-    struct waiter *waiter = p->client ? waiter_get(p->client) : NULL;
-    if (!waiter) {
-        /* Without a doorbell, but with sockets that may have news: look again in a while. */
-        uint64_t soon = p->client ? waiter_now() + NO_DOORBELL_NS : deadline;
-        int back = recover_fd();
-        int r = ask_kernel(p, back, soon < deadline ? soon : deadline, mask);
-        if (back >= 0 && p->copy[p->n].revents)
-            recover_try();
-        return r;
-    }
     int r = watch_all(p, waiter);
     if (r < 0)
         return r;
     if (!waiter_arm(waiter)) {
         uint64_t soon = waiter_now() + 1000000u;
-        r = ask_kernel(p, -1, soon < deadline ? soon : deadline, mask);
+        r = ask_kernel(p, -1, back, soon < deadline ? soon : deadline, mask);
         waiter_disarm(waiter);
         return r;
     }
     look(p);
-    r = p->ready ? 0 : ask_kernel(p, waiter->doorbell, deadline, mask);
-    bool rang = !p->ready && p->copy[p->n].revents;
+    r = p->ready ? 0 : ask_kernel(p, waiter->doorbell, back, deadline, mask);
+    bool rang = !p->ready && p->copy[p->n + BELL].revents;
     waiter_disarm(waiter);
     if (rang)
         waiter_drain(waiter);
+    return r;
+}
+
+/* Without a doorbell: while there are sockets that may have news, or suspended ones but too few fds
+ * to hear of the sidecar, looks again in a while. */
+static int sleep_deaf(struct polling *p, int back, uint64_t deadline, const sigset_t *mask)
+{
+    look(p);
+    if (p->ready)
+        return 0;
+    uint64_t soon =
+        p->client || (p->suspended && back < 0) ? waiter_now() + NO_DOORBELL_NS : deadline;
+    return ask_kernel(p, -1, back, soon < deadline ? soon : deadline, mask);
+}
+
+/* Sleeps until there may be news. 0, or a negative errno. */
+static int sleep_once(struct polling *p, uint64_t deadline, const sigset_t *mask)
+{
+    struct recover_sleep back = {.fd = -1};
+    p->copy[p->n + BACK].revents = 0;
+    /* Held before the last look: what is recovered after that look wakes this sleeper. */
+    if (p->suspended)
+        recover_begin(&back);
+    struct waiter *waiter = p->client ? waiter_get(p->client) : NULL;
+    int r = waiter ? sleep_armed(p, waiter, back.fd, deadline, mask)
+                   : sleep_deaf(p, back.fd, deadline, mask);
+    bool news =
+        r == 0 && p->suspended && !p->ready && (back.fd < 0 || p->copy[p->n + BACK].revents);
+    recover_end(&back);
+    if (news)
+        recover_try();
     return r;
 }
 
@@ -194,7 +225,7 @@ static int run(struct polling *p, uint64_t deadline, const sigset_t *mask)
     for (;;) {
         look(p);
         if (p->ready || deadline == 0) {
-            int r = p->n_kernel ? ask_kernel(p, -1, 0, NULL) : 0;
+            int r = p->n_kernel ? ask_kernel(p, -1, -1, 0, NULL) : 0;
             return r < 0 ? r : merge(p);
         }
         int r = sleep_once(p, deadline, mask);
@@ -210,9 +241,9 @@ static int run(struct polling *p, uint64_t deadline, const sigset_t *mask)
 
 int poll_await(struct pollfd *fds, nfds_t n, uint64_t deadline, const sigset_t *mask)
 {
-    struct pollfd small[ON_STACK + 1];
+    struct pollfd small[ON_STACK + OWN_FDS];
     struct polling p = {.fds = fds, .copy = small, .n = n};
-    size_t size = (n + 1) * sizeof(struct pollfd);
+    size_t size = (n + OWN_FDS) * sizeof(struct pollfd);
     int saved = errno;
     if (n > ON_STACK) {
         p.copy = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

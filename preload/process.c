@@ -15,7 +15,7 @@ void process_before(struct process_split *split)
     /* A master that never waits on its listeners hears of a sidecar's end only here. */
     if (client_latest())
         client_look_alive(client_latest());
-    if (recover_fd() >= 0)
+    if (recover_pending())
         recover_try();
     /* No handler may run between the parts, neither here nor in the child. */
     sigfillset(&all);

@@ -6,11 +6,13 @@
 #include "preload/epoll.h"
 #include "preload/options.h"
 #include "preload/policy.h"
+#include "preload/pool.h"
 #include "preload/report.h"
 #include "preload/socket.h"
 #include "preload/waiter.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/timerfd.h>
@@ -21,39 +23,136 @@
 #define AGAIN_NS     100000000
 #define POD_DIR_NEWS (IN_CREATE | IN_MOVED_TO | IN_ATTRIB)
 
-/* `watch` is an epoll instance of the other two, so that sleepers need to know one fd only. */
-static struct {
-    lock_word lock;         /* making and closing the fds */
-    _Atomic uint32_t count; /* relaxed: suspended entries */
-    _Atomic int watch;      /* protected fds, -1: none */
-    _Atomic int inotify;    /* news of the pod directory */
-    _Atomic int timer;      /* to try again what a live sidecar refused */
-} state = {.watch = -1, .inotify = -1, .timer = -1};
+/* What sleepers sleep on: `fd` is an epoll instance of the other two, so that they need to know one
+ * fd only. Whoever wakes drains the others, so that the next look of a second sleeper would find
+ * nothing. When sockets are back, therefore, the watch is retired: its timer runs off and is
+ * drained no more, it is readable until its last sleeper has left, who closes it. */
+struct watch {
+    uint32_t serial;     /* never 0 */
+    uint32_t sleepers;   /* under the lock */
+    _Atomic int fd;      /* protected fds */
+    _Atomic int inotify; /* news of the pod directory */
+    _Atomic int timer;   /* to try again what a live sidecar refused */
+};
 
-void recover_suspend(struct entry *entry)
+static struct pool watches = POOL(struct watch, 1u << 10);
+
+static struct {
+    lock_word lock;         /* all of this, and `suspended` of all entries */
+    _Atomic uint32_t count; /* relaxed: suspended entries */
+    uint32_t serial;        /* of the latest watch */
+    struct watch *watch;    /* the present one; NULL: none */
+} state;
+
+/* Handlers, which may wait too, stay out: the lock is not for them. */
+static void enter(sigset_t *before)
 {
-    if (!atomic_exchange_explicit(&entry->suspended, true, memory_order_acq_rel))
-        atomic_fetch_add_explicit(&state.count, 1, memory_order_relaxed);
-    for (uint32_t i = 0; i < socket_parts(entry); i++) {
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, before);
+    lock_take(&state.lock, LOCK_PRIVATE);
+}
+
+static void leave(const sigset_t *before)
+{
+    lock_drop(&state.lock);
+    sigprocmask(SIG_SETMASK, before, NULL);
+}
+
+/* ---- the watch; under the lock ---- */
+
+static void close_watch(struct watch *watch)
+{
+    entry_close_protected(&watch->fd);
+    entry_close_protected(&watch->inotify);
+    entry_close_protected(&watch->timer);
+    pool_give(&watches, watch);
+}
+
+static void look_again_in(const struct watch *watch, long ns)
+{
+    const struct itimerspec again = {.it_value = {.tv_nsec = ns}};
+    if (watch)
+        timerfd_settime(watch->timer, 0, &again, NULL);
+}
+
+/* Something is back: all sleepers look. */
+static void retire(void)
+{
+    struct watch *old = state.watch;
+    state.watch = NULL;
+    if (old && old->sleepers)
+        look_again_in(old, 1);
+    else if (old)
+        close_watch(old);
+}
+
+static bool add(const struct watch *watch, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    return REAL(epoll_ctl)(watch->fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static bool protect(int fd, _Atomic int *where)
+{
+    return fd >= 0 && entry_protect(fd, where) == 0;
+}
+
+static struct watch *make_watch(void)
+{
+    struct watch *watch = pool_take(&watches);
+    if (!watch)
+        return NULL;
+    watch->sleepers = 0;
+    watch->fd = watch->inotify = watch->timer = -1;
+    if (!protect(epoll_create1(EPOLL_CLOEXEC), &watch->fd) ||
+        !protect(inotify_init1(IN_CLOEXEC | IN_NONBLOCK), &watch->inotify) ||
+        !protect(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), &watch->timer) ||
+        inotify_add_watch(watch->inotify, client_pod_dir(), POD_DIR_NEWS) < 0 ||
+        !add(watch, watch->inotify) || !add(watch, watch->timer)) {
+        close_watch(watch);
+        return NULL;
+    }
+    if (++state.serial == 0)
+        state.serial = 1;
+    watch->serial = state.serial;
+    return watch;
+}
+
+/* ---- suspended ---- */
+
+void recover_suspend(struct entry *entry, const struct client *client)
+{
+    sigset_t before;
+    enter(&before);
+    /* Another thread may have suspended it, and it may even be back: it has another client then. */
+    bool suspend = entry->client == client && !entry->suspended;
+    for (uint32_t i = 0; suspend && i < socket_parts(entry); i++) {
         /* Connections that nobody accepted are gone. The sidecar's words are ours now. */
         struct dmm_socket *sock = socket_part(entry, i)->sock;
         atomic_store_explicit(&sock->rx_head,
                               atomic_load_explicit(&sock->rx_tail, memory_order_relaxed),
                               memory_order_relaxed);
     }
+    if (suspend) {
+        /* Release: who sees it suspended sees nothing left to accept. */
+        atomic_store_explicit(&entry->suspended, true, memory_order_release);
+        atomic_fetch_add_explicit(&state.count, 1, memory_order_relaxed);
+    }
+    leave(&before);
 }
 
 static void resumed(struct entry *entry)
 {
-    if (!atomic_exchange_explicit(&entry->suspended, false, memory_order_acq_rel))
+    sigset_t before;
+    if (!atomic_load_explicit(&entry->suspended, memory_order_acquire))
         return;
-    if (atomic_fetch_sub_explicit(&state.count, 1, memory_order_relaxed) != 1)
-        return;
-    lock_take(&state.lock, LOCK_PRIVATE);
-    entry_close_protected(&state.watch);
-    entry_close_protected(&state.inotify);
-    entry_close_protected(&state.timer);
-    lock_drop(&state.lock);
+    enter(&before);
+    /* Release: who sees it resumed sees its new client. */
+    if (atomic_exchange_explicit(&entry->suspended, false, memory_order_acq_rel) &&
+        atomic_fetch_sub_explicit(&state.count, 1, memory_order_relaxed) == 1)
+        retire();
+    leave(&before);
 }
 
 void recover_forget(struct entry *entry)
@@ -63,7 +162,10 @@ void recover_forget(struct entry *entry)
 
 void recover_fork_child(void)
 {
+    /* Its fds are closed with the other protected ones; the sleepers are the parent's. */
+    state.watch = NULL;
     atomic_store_explicit(&state.lock, 0, memory_order_relaxed);
+    atomic_store_explicit(&watches.lock, 0, memory_order_relaxed);
 }
 
 /* ---- coming back ---- */
@@ -112,9 +214,15 @@ static int reopen_all(struct client *client, struct entry *entry)
     return 0;
 }
 
+struct pass {
+    struct client *client;
+    bool any; /* something is back */
+};
+
 static void recover_one(int fd, struct entry *entry, void *arg)
 {
-    struct client *client = arg;
+    struct pass *pass = arg;
+    struct client *client = pass->client;
     if (entry->kind != ENTRY_SOCKET || !entry->suspended)
         return;
     lock_take(&entry->lock, LOCK_PRIVATE);
@@ -122,26 +230,26 @@ static void recover_one(int fd, struct entry *entry, void *arg)
     if (r == 0) {
         resumed(entry);
         epoll_changed(fd, entry);
+        pass->any = true;
     }
     lock_drop(&entry->lock);
     if (r < 0)
         report(REPORT_RECOVER, "a listening socket could not be set up again: %s", strerror(-r));
 }
 
-static void look_again_in(long ns)
-{
-    const struct itimerspec again = {.it_value = {.tv_nsec = ns}};
-    if (state.timer >= 0)
-        timerfd_settime(state.timer, 0, &again, NULL);
-}
-
 void recover_all(struct client *client)
 {
+    sigset_t before;
     if (!atomic_load_explicit(&state.count, memory_order_relaxed))
         return;
-    entry_each(recover_one, client);
-    /* Other threads may sleep on the watch, for listeners that are back now. */
-    look_again_in(1);
+    struct pass pass = {.client = client};
+    entry_each(recover_one, &pass);
+    if (!pass.any)
+        return;
+    /* Others may sleep for listeners that are back now, though not all are. */
+    enter(&before);
+    retire();
+    leave(&before);
 }
 
 /* ---- waiting for it ---- */
@@ -149,19 +257,22 @@ void recover_all(struct client *client)
 static void drain(int fd)
 {
     char news[4096];
-    ssize_t n;
-    do
-        n = fd < 0 ? -1 : REAL(read)(fd, news, sizeof(news));
-    while (n > 0);
+    while (REAL(read)(fd, news, sizeof(news)) > 0) {
+    }
 }
 
 void recover_try(void)
 {
     const struct timespec soon = {.tv_nsec = SOON_NS};
     struct client *client = NULL;
+    sigset_t before;
     int saved = errno;
-    drain(state.inotify);
-    drain(state.timer);
+    enter(&before);
+    if (state.watch) {
+        drain(state.watch->inotify);
+        drain(state.watch->timer);
+    }
+    leave(&before);
     for (int i = 0; !client && i < SOON_TRIES && client_sidecar_there(); i++) {
         client = client_attach();
         if (!client)
@@ -172,67 +283,102 @@ void recover_try(void)
     /* Perhaps the port is still held by those that this process takes over from, or the socket is
      * there but the sidecar is slow to listen on it: no event of the directory will tell. */
     if (atomic_load_explicit(&state.count, memory_order_relaxed) &&
-        (client || client_sidecar_there()))
-        look_again_in(AGAIN_NS);
+        (client || client_sidecar_there())) {
+        enter(&before);
+        if (!state.watch)
+            state.watch = make_watch();
+        look_again_in(state.watch, AGAIN_NS);
+        leave(&before);
+    }
     errno = saved;
 }
 
-static bool add(int fd)
+bool recover_pending(void)
 {
-    struct epoll_event event = {.events = EPOLLIN};
-    return REAL(epoll_ctl)(state.watch, EPOLL_CTL_ADD, fd, &event) == 0;
+    return atomic_load_explicit(&state.count, memory_order_relaxed) != 0;
 }
 
-static bool protect(int fd, _Atomic int *where)
+bool recover_begin(struct recover_sleep *sleep)
 {
-    return fd >= 0 && entry_protect(fd, where) == 0;
-}
-
-static bool make_watch(void)
-{
+    sigset_t before;
     bool made = false;
-    lock_take(&state.lock, LOCK_PRIVATE);
-    if (state.watch < 0) {
-        made = protect(epoll_create1(EPOLL_CLOEXEC), &state.watch) &&
-               protect(inotify_init1(IN_CLOEXEC | IN_NONBLOCK), &state.inotify) &&
-               protect(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), &state.timer) &&
-               inotify_add_watch(state.inotify, client_pod_dir(), POD_DIR_NEWS) >= 0 &&
-               add(state.inotify) && add(state.timer);
+    *sleep = (struct recover_sleep){.fd = -1};
+    if (!recover_pending())
+        return false;
+    int saved = errno;
+    enter(&before);
+    if (recover_pending() && !state.watch) {
+        state.watch = make_watch();
+        made = state.watch != NULL;
     }
-    lock_drop(&state.lock);
-    return made;
-}
-
-int recover_fd(void)
-{
-    if (!atomic_load_explicit(&state.count, memory_order_relaxed))
-        return -1;
+    if (recover_pending() && state.watch) {
+        state.watch->sleepers++;
+        *sleep = (struct recover_sleep){
+            .fd = state.watch->fd, .serial = state.watch->serial, .watch = state.watch};
+    }
+    leave(&before);
+    errno = saved;
     /* It may have come back before the watch was there. */
-    if (atomic_load_explicit(&state.watch, memory_order_relaxed) < 0 && make_watch())
+    if (made)
         recover_try();
-    if (!atomic_load_explicit(&state.count, memory_order_relaxed))
-        return -1;
-    return atomic_load_explicit(&state.watch, memory_order_relaxed);
+    return sleep->watch != NULL;
 }
 
-int recover_wait(int kernel_fd, uint64_t deadline)
+bool recover_over(const struct recover_sleep *sleep)
 {
-    struct pollfd fds[2] = {{.fd = recover_fd(), .events = POLLIN},
+    sigset_t before;
+    if (!sleep->watch)
+        return false;
+    enter(&before);
+    bool over = sleep->watch != state.watch;
+    leave(&before);
+    return over;
+}
+
+void recover_end(struct recover_sleep *sleep)
+{
+    sigset_t before;
+    if (!sleep->watch)
+        return;
+    int saved = errno;
+    enter(&before);
+    if (--sleep->watch->sleepers == 0 && sleep->watch != state.watch)
+        close_watch(sleep->watch);
+    leave(&before);
+    errno = saved;
+}
+
+/* Sleeps until what is held, or kernel_fd, is readable. */
+static int sleep_on(struct recover_sleep *sleep, int kernel_fd, uint64_t deadline)
+{
+    struct pollfd fds[2] = {{.fd = sleep->fd, .events = POLLIN},
                             {.fd = kernel_fd, .events = POLLIN}};
     struct timespec left, *timeout = NULL;
-    if (fds[0].fd < 0)
-        return 0;
-    if (deadline) {
-        uint64_t now = waiter_now();
-        if (now >= deadline)
-            return -EAGAIN;
-        left = (struct timespec){.tv_sec = (time_t)((deadline - now) / 1000000000u),
-                                 .tv_nsec = (long)((deadline - now) % 1000000000u)};
+    uint64_t now = waiter_now();
+    if (deadline && now >= deadline)
+        return -EAGAIN;
+    uint64_t until = sleep->watch ? deadline : now + AGAIN_NS; /* there may be too few fds */
+    if (until) {
+        uint64_t ns = deadline && deadline < until ? deadline - now : until - now;
+        left = (struct timespec){.tv_sec = (time_t)(ns / 1000000000u),
+                                 .tv_nsec = (long)(ns % 1000000000u)};
         timeout = &left;
     }
     if (REAL(ppoll)(fds, 2, timeout, NULL) < 0)
         return errno == EINTR && (deadline || !waiter_restarts()) ? -EINTR : 0;
-    if (fds[0].revents)
+    if (fds[0].revents || !sleep->watch)
         recover_try();
     return 0;
+}
+
+int recover_wait(struct entry *entry, int kernel_fd, uint64_t deadline)
+{
+    struct recover_sleep sleep;
+    recover_begin(&sleep);
+    /* Acquire: looked at after the watch has been held, which is retired after the change. */
+    int r = atomic_load_explicit(&entry->suspended, memory_order_acquire)
+                ? sleep_on(&sleep, kernel_fd, deadline)
+                : 0;
+    recover_end(&sleep);
+    return r;
 }

@@ -7,8 +7,10 @@
  * again.
  *
  * Invariants: entry->suspended is set only by recover_suspend() and cleared by a recovery or the
- * entry's end; the inotify fd exists from the first wait with a suspended socket until there is
- * none. Any thread.
+ * entry's end; both under the state's lock. What sleepers sleep on exists from the first wait with
+ * a suspended socket until something has been recovered; each sleeper holds it from before its last
+ * look until it has woken, so the number is that of no other file, and a recovery by another thread
+ * is never missed. Any thread; the lock order is entry->lock, set->lock, then the state's.
  */
 #ifndef DMM_PRELOAD_RECOVER_H
 #define DMM_PRELOAD_RECOVER_H
@@ -16,22 +18,32 @@
 #include "preload/client.h"
 #include "preload/entry.h"
 
-/* The entry is a listener of a dead client. */
-void recover_suspend(struct entry *entry);
+/* The entry was a listener of `client`, which is dead. */
+void recover_suspend(struct entry *entry, const struct client *client);
 /* The entry ends. */
 void recover_forget(struct entry *entry);
 
-/* What to sleep on besides all else (readable: call recover_try); -1: nothing is suspended, or it
- * has just been recovered. */
-int recover_fd(void);
+/* A sleeper's hold on what it sleeps on. */
+struct recover_sleep {
+    int fd;          /* readable: call recover_try(); -1: nothing is suspended, or fds are short */
+    uint32_t serial; /* tells it from others that have the same number later; 0: none */
+    struct watch *watch;
+};
+
+bool recover_pending(void);
+/* Before sleeping, and before the last look: holds it. False, fd -1: there is none. */
+bool recover_begin(struct recover_sleep *sleep);
+/* While held: something has been recovered since. The fd stays readable. */
+bool recover_over(const struct recover_sleep *sleep);
+void recover_end(struct recover_sleep *sleep);
 /* The sidecar may be back: attaches, which recovers everything. */
 void recover_try(void);
 /* A client has just been attached: brings back what is suspended. */
 void recover_all(struct client *client);
-/* Sleeps until recover_fd() or kernel_fd (-1: none) is readable. 0, -EINTR, or -EAGAIN after the
- * deadline (0: none). */
-int recover_wait(int kernel_fd, uint64_t deadline);
-/* In a forked child: the parent's inotify fd is closed. */
+/* Sleeps while the entry is suspended and neither the sidecar nor kernel_fd (-1: none) has news. 0
+ * (look again), -EINTR, or -EAGAIN after the deadline (0: none). */
+int recover_wait(struct entry *entry, int kernel_fd, uint64_t deadline);
+/* In a forked child. */
 void recover_fork_child(void);
 
 #endif

@@ -212,11 +212,11 @@ void socket_destroy(struct entry *entry)
     errno = saved;
 }
 
-void socket_lost(struct entry *entry)
+void socket_lost(struct entry *entry, const struct client *client)
 {
     uint32_t n = socket_parts(entry);
     if (n && (socket_state(socket_part(entry, 0)->sock) & DMM_SS_LISTENING)) {
-        recover_suspend(entry);
+        recover_suspend(entry, client);
         return;
     }
     for (uint32_t i = 0; i < n; i++) {
@@ -227,7 +227,10 @@ void socket_lost(struct entry *entry)
             atomic_fetch_or_explicit(&sock->state, DMM_SS_DEAD, memory_order_release);
         }
     }
-    lock_take(&entry->lock, LOCK_PRIVATE);
+    /* Not waited for: the holder may be this thread, in a call that found the sidecar dead. A probe
+     * that stays is one of a dead client, which nobody uses. */
+    if (!lock_try(&entry->lock, LOCK_PRIVATE))
+        return;
     if (entry->phase == PHASE_UNDECIDED && entry->late)
         atomic_store_explicit(&entry->late->n_parts, 0, memory_order_release);
     lock_drop(&entry->lock);

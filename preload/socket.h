@@ -96,8 +96,9 @@ int socket_take_address(const struct entry *entry, const struct sockaddr *sa, so
 
 /* Called by entry_put() for the last reference. */
 void socket_destroy(struct entry *entry);
-/* The sidecar is gone: all parts are dead with ECONNRESET. */
-void socket_lost(struct entry *entry);
+/* The sidecar of `client`, which was the entry's, is gone: all parts are dead with ECONNRESET; a
+ * listener is suspended. Takes no lock that its caller may hold. */
+void socket_lost(struct entry *entry, const struct client *client);
 /* In a child that shares nothing with its parent: the socket becomes a dead one of its own. */
 void socket_disown(struct entry *entry);
 

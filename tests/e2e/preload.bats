@@ -204,6 +204,73 @@ PY
     done
 }
 
+@test "sidecar killed in the midst of an option's answer: the call ends, and so do the next ones" {
+    cat >"$POD/option.py" <<'PY'
+import os, signal, socket, subprocess
+s = socket.create_server(('10.1.1.1', 0))
+c = socket.create_connection(s.getsockname())
+killer = subprocess.Popen(['sh', '-c', 'sleep 0.3; kill -9 $(cat $POD/pid)'], env={'POD': os.environ['POD']})
+n = 0
+try:
+    while True: c.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104); n += 1
+except OSError as e: print(n > 10, e.errno)
+try: c.send(b'x')
+except OSError as e: print(e.errno)
+PY
+    run timeout -s KILL 20 env LD_PRELOAD="${DMM_PRELOAD_FIRST:+$DMM_PRELOAD_FIRST:}$BUILD/libdmm.so" \
+        /usr/bin/python3 -u "$POD/option.py"
+    echo "$output"
+    stop_sidecar KILL
+    start_sidecar
+    [ "$(grep -v 'warn dmm' <<<"$output")" = "True 104
+104" ]
+}
+
+@test "sidecar killed and back: each of many sleepers hears of it" {
+    cat >"$POD/many.py" <<'PY'
+import os, select, signal, socket, sys, threading, time
+def polled(s):
+    p = select.poll(); p.register(s.fileno(), select.POLLIN); p.poll()
+def epolled(s):
+    with select.epoll() as e: e.register(s.fileno(), select.EPOLLIN); e.poll()
+waits = [lambda s: None, lambda s: select.select([s], [], []), polled, epolled]
+def serve(s, wait):
+    for i in range(2):
+        wait(s)
+        with s.accept()[0] as c: c.send(b'x')
+listeners = [socket.create_server(('10.1.1.1', 0)) for _ in range(16)]
+for i, s in enumerate(listeners):
+    threading.Thread(target=serve, args=(s, waits[i % 4]), daemon=True).start()
+def ask(s):
+    try:
+        with socket.create_connection(s.getsockname(), 3) as c: return c.recv(1) == b'x'
+    except OSError as e: return e
+print(all(ask(s) for s in listeners), flush=True)
+time.sleep(0.2)
+os.kill(int(open(os.environ['POD'] + '/pid').read()), signal.SIGKILL)
+sys.stdin.readline()
+time.sleep(0.3)
+print([i for i, s in enumerate(listeners) if ask(s) is not True])
+PY
+    for round in 1 2 3; do
+        mkfifo "$POD/go"
+        py "$POD/many.py" >"$POD/out" 2>&1 <"$POD/go" &
+        pid=$!
+        exec 5>"$POD/go"
+        within 10 grep -q True "$POD/out"
+        within 10 eval "! kill -0 $(cat "$POD/pid") 2>/dev/null"
+        rm -f "$POD/stackd.sock"
+        start_sidecar
+        echo >&5
+        exec 5>&-
+        wait $pid || { cat "$POD/out"; false; }
+        echo "round $round"
+        cat "$POD/out"
+        grep -Fqx "[]" "$POD/out"
+        rm "$POD/go"
+    done
+}
+
 @test "nothing is left in the sidecar after all that" {
     within 3 eval "[ \"\$('$BUILD/dmmctl' sockets | wc -l)\" -le 1 ]"
 }
