@@ -24,7 +24,9 @@
  *            never comes, closing that fd undoes it.
  *   CHANNEL  another channel for this process.
  *   WAITSET  another waitset; fd 0 is the app's end of its doorbell.
- *   WAITSET_FREE   gives `index` back (its watches are dropped).
+ *   WAITSET_FREE   gives `index` back (its watches are dropped). Nothing is pushed after the
+ * answer; the app takes what is left on its list, and then closes its end of the doorbell, upon
+ *            which the index is given out again.
  *   EXPORT   a socket that is about to leave the process, by exec or SCM_RIGHTS, gets a placeholder
  *            of its own: response fd 0. The request is followed by a struct dmm_export that says
  *            which of this process's sockets it stands for. As long as any copy of the placeholder

@@ -73,7 +73,8 @@ void client_look_alive(struct client *client);
 /* Asks for a waitset: its number, with its doorbell, a protected fd, in *doorbell; or a negative
  * errno (-ECONNRESET: the client is dead now). */
 int client_new_waitset(struct client *client, _Atomic int *doorbell);
-/* Gives it back. From then on nothing more is put on its ready list. The doorbell stays open. */
+/* Gives it back. From then on nothing more is put on its ready list, which the caller takes once
+ * more before it closes the doorbell: then the waitset may be given out again. */
 void client_free_waitset(struct client *client, uint32_t waitset);
 
 /* EXPORT: a placeholder of its own for what `what` says (not protected, close-on-exec), or a

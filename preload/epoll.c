@@ -477,7 +477,9 @@ void epoll_destroy(struct entry *entry)
     }
     if (set->client && set->epoch == client_epoch() && !client_is_dead(set->client)) {
         client_free_waitset(set->client, set->waitset);
-        epoll_take_news(set); /* nothing is pushed any more: frees the slots */
+        /* Nothing is pushed any more, and the waitset is nobody else's until the doorbell is
+         * closed: frees the slots. */
+        epoll_take_news(set);
     }
     epoll_drop_waitset(set);
     entry_close_protected(&set->kick);

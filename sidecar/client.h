@@ -41,9 +41,12 @@ struct dmm_channel_private {
 struct dmm_waitset_private {
     bool used;
     bool dirty; /* in the client's list of doorbells to ring */
+    /* Given back, but its old owner still takes what is left on the ready list: a new owner's first
+     * news would go with it. Until the old one has closed its end of the doorbell. */
+    bool lingers;
     uint16_t process;
     uint16_t next_dirty;
-    int fd; /* our end of the doorbell */
+    int fd; /* our end of the doorbell, if `used` or `lingers` */
 };
 
 /* A socket index that waits for its next use: better not while one of its watches is still linked

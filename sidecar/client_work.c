@@ -97,9 +97,9 @@ void dmm_client_end(struct dmm_client *client)
             dmm_sock_close(client->sockets[i], true);
     /* The doorbells' ends tell whoever sleeps on them. */
     for (uint32_t i = 0; i < client->waitsets_top; i++)
-        if (client->waitsets[i].used) {
+        if (client->waitsets[i].used || client->waitsets[i].lingers) {
             close(client->waitsets[i].fd);
-            client->waitsets[i].used = false;
+            client->waitsets[i].used = client->waitsets[i].lingers = false;
         }
     client->n_channels = 0;
     client->worker->stats.clients_ended++;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -92,7 +93,7 @@ void dmm_client_delete(struct dmm_client *client)
     if (!client)
         return;
     for (uint32_t i = 0; i < client->waitsets_top; i++)
-        if (client->waitsets[i].used)
+        if (client->waitsets[i].used || client->waitsets[i].lingers)
             close(client->waitsets[i].fd);
     if (client->region)
         munmap(client->region, client->layout.size);
@@ -223,9 +224,28 @@ static void drop_waitset(struct dmm_client *client, uint32_t waitset)
     for (uint32_t i = 0; i < client->sockets_top; i++)
         if (client->sockets[i])
             dmm_sock_unwatch_waitset(client->sockets[i], waitset);
-    close(mine->fd);
-    mine->fd = -1;
     mine->used = false;
+    mine->lingers = true;
+}
+
+/* Frees waitsets whose old owners have let go, looking at so many at a time. */
+#define LINGERING_LOOKS 64
+static void reap_waitsets(struct dmm_client *client)
+{
+    unsigned looks = 0;
+    for (uint32_t i = 0; i < client->waitsets_top && looks < LINGERING_LOOKS; i++) {
+        struct dmm_waitset_private *mine = &client->waitsets[i];
+        char token;
+        if (!mine->lingers)
+            continue;
+        looks++;
+        ssize_t n = recv(mine->fd, &token, 1, MSG_DONTWAIT);
+        if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+            continue;
+        close(mine->fd);
+        mine->fd = -1;
+        mine->lingers = false;
+    }
 }
 
 void dmm_client_remove_process(struct dmm_client *client, uint32_t process)
@@ -274,9 +294,10 @@ int dmm_client_add_channel(struct dmm_client *client, uint32_t process, struct d
 
 int dmm_client_add_waitset(struct dmm_client *client, uint32_t process, int fd, struct dmm_err *err)
 {
+    reap_waitsets(client);
     for (uint32_t i = 0; i < DMM_CLIENT_WAITSETS; i++) {
         struct dmm_waitset_private *mine = &client->waitsets[i];
-        if (mine->used || mine->dirty)
+        if (mine->used || mine->dirty || mine->lingers)
             continue;
         mine->used = true;
         mine->process = (uint16_t)process;
@@ -297,6 +318,7 @@ int dmm_client_remove_waitset(struct dmm_client *client, uint32_t process, uint3
     if (waitset >= DMM_CLIENT_WAITSETS || !client->waitsets[waitset].used ||
         client->waitsets[waitset].process != process)
         return dmm_err_set(err, EINVAL, "waitset %u is not one of this process", waitset);
+    reap_waitsets(client);
     drop_waitset(client, waitset);
     return 0;
 }

@@ -166,6 +166,27 @@ static void wrong_requests_are_refused_with_a_text(void **state)
     sim_detach(&sim);
 }
 
+/* Who gives a waitset back still takes what is left on its list: nobody else may have it before the
+ * doorbell is closed, for the news of a new owner would be taken too. */
+static void a_waitset_is_not_reused_before_its_doorbell_is_closed(void **state)
+{
+    struct sim sim;
+    int mine[3], others[3];
+    (void)state;
+    attach(&sim);
+    assert_int_equal(sim_request(&sim, DMM_REQ_WAITSET, 0, mine), 0);
+    uint32_t waitset = sim.response.waitset;
+    assert_int_equal(sim_request(&sim, DMM_REQ_WAITSET_FREE, waitset, others), 0);
+    assert_int_equal(sim_request(&sim, DMM_REQ_WAITSET, 0, others), 0);
+    assert_int_not_equal(sim.response.waitset, waitset);
+    close(others[0]);
+    close(mine[0]);
+    assert_int_equal(sim_request(&sim, DMM_REQ_WAITSET, 0, others), 0);
+    assert_int_equal(sim.response.waitset, waitset);
+    close(others[0]);
+    sim_detach(&sim);
+}
+
 static void channels_and_waitsets_come_and_go(void **state)
 {
     struct sim sim;
@@ -387,6 +408,7 @@ int main(void)
         cmocka_unit_test(garbage_is_answered_and_hung_up_on),
         cmocka_unit_test(wrong_requests_are_refused_with_a_text),
         cmocka_unit_test(channels_and_waitsets_come_and_go),
+        cmocka_unit_test(a_waitset_is_not_reused_before_its_doorbell_is_closed),
         cmocka_unit_test(clients_have_a_limit),
         cmocka_unit_test(a_child_process_takes_over),
         cmocka_unit_test(a_fork_that_never_came_is_undone),
