@@ -112,7 +112,7 @@ YAML
     for link in $LINKS; do
         for mode in alone chained multus; do
             # Links and modes do not meet in the templates: each of both once.
-            [ $link = veth ] || [ $mode = multus ] || continue
+            [ "$link" = veth ] || [ $mode = multus ] || continue
             echo "{\"link\": \"$link\", \"mode\": \"$mode\"}" >"$dir/values.json"
             render "$dir/values.json" | normal >"$dir/by-helm"
             kubectl kustomize "$KUSTOMIZE/overlays/$link-$mode" | normal >"$dir/by-kustomize"
