@@ -58,6 +58,8 @@ int execveat(int dir, const char *path, char *const argv[], char *const envp[], 
     return r;
 }
 
+enum list { LIST_PATH, LIST_SEARCHED, LIST_WITH_ENVIRONMENT };
+
 /* The arguments from `first` to the NULL. */
 static size_t count_arguments(va_list *ap)
 {
@@ -67,54 +69,48 @@ static size_t count_arguments(va_list *ap)
     return n;
 }
 
-static void collect_arguments(char **argv, const char *first, size_t n, va_list *ap)
+static int exec_list(enum list how, const char *file, const char *first, va_list arguments)
 {
+    va_list ap;
+    va_copy(ap, arguments);
+    size_t n = count_arguments(&ap);
+    va_end(ap);
+    /* cppcheck-suppress allocaCalled ; after a fork there may be no other memory to have */
+    char **argv = alloca((n + 1) * sizeof(*argv));
+    va_copy(ap, arguments);
     argv[0] = (char *)(size_t)first;
     for (size_t i = 1; i <= n; i++)
-        argv[i] = va_arg(*ap, char *);
+        argv[i] = va_arg(ap, char *);
+    char **envp = how == LIST_WITH_ENVIRONMENT ? va_arg(ap, char **) : environ;
+    va_end(ap);
+    return how == LIST_SEARCHED ? execvpe(file, argv, envp) : execve(file, argv, envp);
 }
 
 int execl(const char *path, const char *first, ...)
 {
     va_list ap;
     va_start(ap, first);
-    size_t n = count_arguments(&ap);
+    int rc = exec_list(LIST_PATH, path, first, ap);
     va_end(ap);
-    /* cppcheck-suppress allocaCalled ; after a fork there may be no other memory to have */
-    char **argv = alloca((n + 1) * sizeof(*argv));
-    va_start(ap, first);
-    collect_arguments(argv, first, n, &ap);
-    va_end(ap);
-    return execve(path, argv, environ);
+    return rc;
 }
 
 int execlp(const char *file, const char *first, ...)
 {
     va_list ap;
     va_start(ap, first);
-    size_t n = count_arguments(&ap);
+    int rc = exec_list(LIST_SEARCHED, file, first, ap);
     va_end(ap);
-    /* cppcheck-suppress allocaCalled ; after a fork there may be no other memory to have */
-    char **argv = alloca((n + 1) * sizeof(*argv));
-    va_start(ap, first);
-    collect_arguments(argv, first, n, &ap);
-    va_end(ap);
-    return execvpe(file, argv, environ);
+    return rc;
 }
 
 int execle(const char *path, const char *first, ...)
 {
     va_list ap;
     va_start(ap, first);
-    size_t n = count_arguments(&ap);
+    int rc = exec_list(LIST_WITH_ENVIRONMENT, path, first, ap);
     va_end(ap);
-    /* cppcheck-suppress allocaCalled ; after a fork there may be no other memory to have */
-    char **argv = alloca((n + 1) * sizeof(*argv));
-    va_start(ap, first);
-    collect_arguments(argv, first, n, &ap);
-    char **envp = va_arg(ap, char **);
-    va_end(ap);
-    return execve(path, argv, envp);
+    return rc;
 }
 
 /* ---- posix_spawn ---- */
