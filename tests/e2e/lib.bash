@@ -56,6 +56,8 @@ pod_bg() { # [--plain] NAME CMD...
     [ "$1" = --plain ] && { flag=--plain; shift; }
     name=$1
     shift
+    # Now, not when the job has started: whoever waits for output must not find an earlier program's.
+    : >"$LAB_TMP/$name.out"
     # shellcheck disable=SC2086
     "$TOP/examples/pod" exec $flag "$LAB_PREFIX-$name" "$@" >"$LAB_TMP/$name.out" 2>&1 3>&- &
     LAST_PID=$!
