@@ -387,7 +387,7 @@ static struct client *join_family(struct client *old, const uint8_t token[16])
     entry_each(follow, change);
     /* Release: whoever finds it dead finds the new one. */
     atomic_store_explicit(&old->dead, true, memory_order_release);
-    epoll_client_died(old);
+    epoll_client_died();
     lock_take(&old->control_lock, LOCK_PRIVATE);
     entry_close_protected(&old->control);
     lock_drop(&old->control_lock);
@@ -435,7 +435,7 @@ void client_died(struct client *client)
         return;
     report(REPORT_LOST, "lost the sidecar at %s; its sockets are reset", self.path);
     entry_each(mark_dead, client);
-    epoll_client_died(client);
+    epoll_client_died();
 }
 
 void client_look_alive(struct client *client)

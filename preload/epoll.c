@@ -289,7 +289,7 @@ static int control_socket(int epfd, struct epoll_set *set, struct entry *entry, 
     epoll_pass_on(set);
     bool nested =
         r == 0 && op != EPOLL_CTL_DEL && epoll_is_nested(set) && socket_parts(entry) && client;
-    lock_drop(&set->lock);
+    epoll_unlock(set);
     lock_drop(&entry->lock);
     if (nested)
         settle(client, socket_part(entry, 0)->index);
@@ -330,7 +330,7 @@ static void note_nesting(int fd)
         const struct epoll_item *item = set->items;
         struct client *client = item && item->n_watches ? set->client : NULL;
         uint32_t socket = client ? item->watched[0].index : 0;
-        lock_drop(&set->lock);
+        epoll_unlock(set);
         if (client)
             settle(client, socket);
         epoll_nest(inner);
@@ -420,7 +420,7 @@ void epoll_changed(int fd, struct entry *entry)
         next = item->next_of_entry;
         lock_take(&set->lock, LOCK_PRIVATE);
         item_changed(set, item);
-        lock_drop(&set->lock);
+        epoll_unlock(set);
     }
 }
 
@@ -431,7 +431,7 @@ void epoll_part_replaced(struct entry *entry)
         lock_take(&set->lock, LOCK_PRIVATE);
         item->n_watches = 0; /* the close has ended them */
         item_changed(set, item);
-        lock_drop(&set->lock);
+        epoll_unlock(set);
     }
 }
 
@@ -452,7 +452,7 @@ void epoll_forget(struct entry *entry)
         struct epoll_set *set = item->set;
         lock_take(&set->lock, LOCK_PRIVATE);
         remove_item(set, item, true);
-        lock_drop(&set->lock);
+        epoll_unlock(set);
     }
     lock_drop(&entry->lock);
 }
@@ -472,7 +472,7 @@ void epoll_destroy(struct entry *entry)
         lock_take(&set->lock, LOCK_PRIVATE);
         if (set->items == item && item->entry == socket)
             remove_item(set, item, false);
-        lock_drop(&set->lock);
+        epoll_unlock(set);
         lock_drop(&socket->lock);
     }
     if (set->client && set->epoch == client_epoch() && !client_is_dead(set->client)) {
@@ -486,28 +486,51 @@ void epoll_destroy(struct entry *entry)
     pool_give(&sets, set);
 }
 
-/* cppcheck-suppress constParameter ; entry_each() takes functions of one type */
+/* The sidecar is gone: the set looks at all its items. Under set->lock. */
+static void lose_waitset(struct epoll_set *set)
+{
+    bool lost = set->client && client_is_dead(set->client);
+    if (lost)
+        epoll_drop_waitset(set);
+    for (struct epoll_item *item = set->items; item; item = item->next_in_set) {
+        if (lost)
+            item->n_watches = 0;
+        epoll_queue(set, item, EPOLL_ALL_NEWS);
+    }
+    epoll_pass_on(set);
+}
+
+void epoll_unlock(struct epoll_set *set)
+{
+    do {
+        if (atomic_load_explicit(&set->lost, memory_order_relaxed) &&
+            atomic_exchange_explicit(&set->lost, false, memory_order_acq_rel))
+            lose_waitset(set);
+        /* A full barrier: `lost`, if it was set while the lock was held, is seen here; else who set
+         * it gets the lock. */
+        lock_drop(&set->lock);
+    } while (__builtin_expect(atomic_load_explicit(&set->lost, memory_order_seq_cst), 0) &&
+             lock_try(&set->lock, LOCK_PRIVATE));
+}
+
+/* The lock is not waited for: its holder may be this thread, in a call that found the sidecar dead.
+ */
 static void died(int fd, struct entry *entry, void *arg)
 {
     (void)fd;
-    struct epoll_set *set = entry->set;
-    if (entry->kind != ENTRY_EPOLL || set->client != arg)
+    (void)arg;
+    if (entry->kind != ENTRY_EPOLL)
         return;
-    lock_take(&set->lock, LOCK_PRIVATE);
-    if (set->client == arg) {
-        epoll_drop_waitset(set);
-        for (struct epoll_item *item = set->items; item; item = item->next_in_set) {
-            item->n_watches = 0;
-            epoll_queue(set, item, EPOLL_ALL_NEWS);
-        }
-        epoll_pass_on(set);
-    }
-    lock_drop(&set->lock);
+    struct epoll_set *set = entry->set;
+    atomic_store_explicit(&set->lost, true, memory_order_seq_cst);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (lock_try(&set->lock, LOCK_PRIVATE))
+        epoll_unlock(set);
 }
 
-void epoll_client_died(struct client *client)
+void epoll_client_died(void)
 {
-    entry_each(died, client);
+    entry_each(died, NULL);
 }
 
 void epoll_reset_lock(struct entry *entry)

@@ -66,6 +66,7 @@ struct epoll_set {
     uint32_t waitset;
     _Atomic int doorbell;     /* protected fd */
     _Atomic int kick;         /* protected eventfd that wakes another sleeper; -1 until needed */
+    _Atomic bool lost;        /* seq: a sidecar is gone; whoever drops the lock next sees to it */
     _Atomic bool nested;      /* relaxed; set under lock, never cleared */
     _Atomic uint32_t recover; /* relaxed: serial of the recover_sleep that is in the epfd */
     bool kernel_fds;          /* there may be kernel fds in the epfd */
@@ -98,7 +99,7 @@ void epoll_destroy(struct entry *entry);
 /* True if the epfd has news of stack sockets now; from then on it becomes readable when it has. */
 bool epoll_nest(struct entry *entry);
 /* The sidecar is gone: sets give up their doorbells and look at all their items. */
-void epoll_client_died(struct client *client);
+void epoll_client_died(void);
 void epoll_reset_lock(struct entry *entry);
 
 #endif

@@ -23,6 +23,8 @@ static inline bool epoll_is_nested(const struct epoll_set *set)
     return atomic_load_explicit(&set->nested, memory_order_relaxed);
 }
 
+/* Drops set->lock, and sees to what came meanwhile (set->lost). */
+void epoll_unlock(struct epoll_set *set);
 void epoll_queue(struct epoll_set *set, struct epoll_item *item, uint32_t news);
 /* True if something on the queue has anything to tell; drops what has not from its front. */
 bool epoll_has_news(struct epoll_set *set);

@@ -278,7 +278,7 @@ bool epoll_nest(struct entry *entry)
     epoll_take_news(set);
     bool ready = epoll_has_news(set); /* looks without taking */
     epoll_pass_on(set);
-    lock_drop(&set->lock);
+    epoll_unlock(set);
     return ready;
 }
 
@@ -316,7 +316,7 @@ static int sift(struct epoll_set *set, struct epoll_event *events, int n, bool *
                 if (item->events & EPOLLONESHOT)
                     item->events = 0;
             }
-            lock_drop(&set->lock);
+            epoll_unlock(set);
             if (!ours)
                 continue;
         }
@@ -372,7 +372,7 @@ static int look(struct epoll_set *set, int epfd, struct epoll_event *events, int
         set->turns = 0;
     if (n > 0)
         epoll_pass_on(set);
-    lock_drop(&set->lock);
+    epoll_unlock(set);
     if (kernel) {
         int more = ask_kernel(set, epfd, events + n, max - n, 0, NULL, &rang);
         n += more > 0 ? more : 0;
@@ -392,7 +392,7 @@ static bool fall_asleep(struct epoll_set *set)
         set->sleepers++;
     else if (!set->sleepers && !epoll_is_nested(set) && set->client)
         dmm_disarm(&dmm_region_waitset(set->client->region, set->waitset)->armed);
-    lock_drop(&set->lock);
+    epoll_unlock(set);
     return !ready;
 }
 
@@ -401,7 +401,7 @@ static void wake_up(struct epoll_set *set)
     lock_take(&set->lock, LOCK_PRIVATE);
     if (set->sleepers && --set->sleepers == 0 && !epoll_is_nested(set) && set->client)
         dmm_disarm(&dmm_region_waitset(set->client->region, set->waitset)->armed);
-    lock_drop(&set->lock);
+    epoll_unlock(set);
 }
 
 /* Milliseconds for epoll_wait, rounded up. */

@@ -226,6 +226,30 @@ PY
 104" ]
 }
 
+@test "sidecar killed while epoll_ctl waits for its answer: the call ends, the set tells of the end" {
+    cat >"$POD/control.py" <<'PY'
+import os, select, signal, socket, subprocess, time
+s = socket.create_server(('10.1.1.1', 0))
+c = socket.create_connection(s.getsockname())
+d = socket.create_connection(s.getsockname())
+sets = [select.epoll() for i in range(9)]
+for e in sets: e.register(d, 0)
+killer = subprocess.Popen(['sh', '-c', 'sleep 1; kill -9 $(cat $POD/pid)'], env={'POD': os.environ['POD']})
+os.kill(int(open(os.environ['POD'] + '/pid').read()), signal.SIGSTOP)
+time.sleep(0.1)
+for e in sets: e.register(c, select.EPOLLIN) # one of them asks for more slots than a socket has at first
+print('registered')
+print([len(e.poll(5)) for e in sets])
+PY
+    run timeout -s KILL 20 env LD_PRELOAD="${DMM_PRELOAD_FIRST:+$DMM_PRELOAD_FIRST:}$BUILD/libdmm.so" \
+        /usr/bin/python3 -u "$POD/control.py"
+    echo "$output"
+    stop_sidecar KILL
+    start_sidecar
+    [ "$(grep -v 'warn dmm' <<<"$output")" = "registered
+[2, 2, 2, 2, 2, 2, 2, 2, 2]" ]
+}
+
 @test "sidecar killed and back: each of many sleepers hears of it" {
     cat >"$POD/many.py" <<'PY'
 import os, select, signal, socket, sys, threading, time
