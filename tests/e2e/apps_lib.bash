@@ -15,12 +15,12 @@ two_pods() { # PREFIX NUMBER
     export IP
 }
 
-# Runs CMD in a pod, for $LIMIT seconds at most (30).
+# Runs CMD in a pod, for $LIMIT seconds at most (120: a loaded machine is no failure).
 in_pod() { # [--plain] NAME CMD...
     local plain=""
     [ "$1" != --plain ] || { plain=--plain; shift; }
     # shellcheck disable=SC2086
-    timeout $((${LIMIT:-30} * ${DMM_TIME_FACTOR:-1})) "$TOP/examples/pod" exec $plain "$LAB_PREFIX-$1" "${@:2}" 3>&-
+    timeout $((${LIMIT:-120} * ${DMM_TIME_FACTOR:-1})) "$TOP/examples/pod" exec $plain "$LAB_PREFIX-$1" "${@:2}" 3>&-
 }
 
 client() { in_pod client "$@"; }
