@@ -10,9 +10,9 @@ teardown() { end_started; }
 
 # Big answers, many connections, and a client on the kernel; each ends its half first.
 echoes() {
-    LIMIT=60 on_stacks /usr/bin/python3 "$APPS/echo.py" client "$IP" 9000 20 1000000
-    LIMIT=60 on_stacks /usr/bin/python3 "$APPS/echo.py" client "$IP" 9000 200 20000
-    LIMIT=60 kernel_client /usr/bin/python3 "$APPS/echo.py" client "$IP" 9000 10 500000
+    on_stacks /usr/bin/python3 "$APPS/echo.py" client "$IP" 9000 20 1000000
+    on_stacks /usr/bin/python3 "$APPS/echo.py" client "$IP" 9000 200 20000
+    kernel_client /usr/bin/python3 "$APPS/echo.py" client "$IP" 9000 10 500000
     within 5 has_sockets server '.state != "LISTEN"' 0
 }
 

@@ -77,7 +77,7 @@ says() { # PATTERN CMD...
     client redis-cli --cluster create "$IP:7001" "$PEER:7002" "$IP:7003" --cluster-yes
     within 20 says 'cluster_state:ok' ask "$IP" 7001 cluster info
     within 20 says 'cluster_state:ok' ask "$PEER" 7002 cluster info
-    LIMIT=60 client redis-benchmark --cluster -h "$IP" -p 7001 -c 20 -n 20000 -r 10000 -t set,get -q
+    client redis-benchmark --cluster -h "$IP" -p 7001 -c 20 -n 20000 -r 10000 -t set,get -q
     local key
     for key in a b c d e f; do
         ask "$IP" 7001 -c set "$key" "value of $key"
@@ -110,7 +110,7 @@ says() { # PATTERN CMD...
     within 20 client psql -h "$IP" -U postgres -c 'select 1'
     # Its address as PostgreSQL sees it is the stack's.
     [ "$(client psql -h "$IP" -U postgres -Atc 'select inet_client_addr(), inet_server_addr()')" = "$PEER|$IP" ]
-    LIMIT=60 client "$PG_BIN/pgbench" -h "$IP" -U postgres -i -s 1 -q postgres
+    client "$PG_BIN/pgbench" -h "$IP" -U postgres -i -s 1 -q postgres
     run on_stacks "$PG_BIN/pgbench" -h "$IP" -U postgres -c 20 -j 4 -t 50 postgres
     echo "$output"
     [[ "$output" = *"processed: 1000/1000"* ]]

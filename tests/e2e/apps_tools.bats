@@ -27,11 +27,11 @@ read only = no
 C
     serve rsync --daemon --no-detach --config "$LAB_TMP/rsyncd.conf"
     listens 873
-    LIMIT=60 on_stacks rsync -a --no-o --no-g "$LAB_TMP/files/" "rsync://$IP/store/"
+    on_stacks rsync -a --no-o --no-g "$LAB_TMP/files/" "rsync://$IP/store/"
     diff -r "$LAB_TMP/files" "$LAB_TMP/store"
     echo more >>"$LAB_TMP/files/7"
-    LIMIT=60 on_stacks rsync -a --no-o --no-g --checksum "$LAB_TMP/files/" "rsync://$IP/store/"
-    LIMIT=60 on_stacks rsync -a "rsync://$IP/store/" "$LAB_TMP/back/"
+    on_stacks rsync -a --no-o --no-g --checksum "$LAB_TMP/files/" "rsync://$IP/store/"
+    on_stacks rsync -a "rsync://$IP/store/" "$LAB_TMP/back/"
     diff -r "$LAB_TMP/files" "$LAB_TMP/back"
     within 5 has_sockets server '.state != "LISTEN"' 0
 }
@@ -142,9 +142,9 @@ C
     ssh_up
     local config=$LAB_TMP/ssh/client
     [ "$(on_stacks ssh -F "$config" "$IP" "echo \$((6 * 7)); cat" <<<"and input")" = $'42\nand input' ]
-    LIMIT=60 on_stacks scp -F "$config" "$LAB_TMP/files/big" "$IP:$LAB_TMP/up"
+    on_stacks scp -F "$config" "$LAB_TMP/files/big" "$IP:$LAB_TMP/up"
     cmp "$LAB_TMP/files/big" "$LAB_TMP/up"
-    LIMIT=60 on_stacks scp -O -F "$config" "$IP:$LAB_TMP/files/big" "$LAB_TMP/down"
+    on_stacks scp -O -F "$config" "$IP:$LAB_TMP/files/big" "$LAB_TMP/down"
     cmp "$LAB_TMP/files/big" "$LAB_TMP/down"
     serve /usr/bin/python3 "$APPS/echo.py" thread 9000
     listens 9000
