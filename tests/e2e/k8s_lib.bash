@@ -3,6 +3,8 @@
 # (tests/e2e/cri). Each file has a prefix of its own; a node's files lie in $DIR/NODE.
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source-path=SCRIPTDIR source=within.bash
+source "$TOP/tests/e2e/within.bash"
 export DMM_BUILD=${DMM_BUILD:-$TOP/build}
 CRI=$TOP/tests/e2e/cri
 TEST_IMAGES=$DMM_BUILD/tests/images
@@ -148,18 +150,4 @@ port_ip() { # NODE POD [IFNAME]
 # How many stack sockets of a pod match a jq condition.
 sockets() { # NODE POD CONDITION
     sidecar_ctl "$1" "$2" --json sockets | jq "[.sockets[] | select($3)] | length"
-}
-
-# Runs CMD until it succeeds, at most SECONDS.
-within() { # SECONDS CMD...
-    local end=$((SECONDS + $1 * ${DMM_TIME_FACTOR:-1}))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        if [ $SECONDS -ge $end ]; then
-            echo "not within the time: $*"
-            "$@" || true
-            return 1
-        fi
-        sleep 0.1
-    done
 }

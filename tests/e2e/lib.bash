@@ -6,6 +6,8 @@
 # the lab puts its own prefix in front, so that two files never meet.
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source-path=SCRIPTDIR source=within.bash
+source "$TOP/tests/e2e/within.bash"
 export DMM_BUILD=${DMM_BUILD:-$TOP/build}
 STACK=${DMM_TEST_STACK:-tcpip}
 
@@ -82,20 +84,6 @@ needs_to_run() { # CMD...: a harmless call that ends at once
     [ -n "${DMM_PRELOAD_FIRST:-}" ] || return 0
     LD_PRELOAD=$DMM_PRELOAD_FIRST timeout 10 "$@" >/dev/null 2>&1 3>&- ||
         skip "$1 does not run with $(basename "$DMM_PRELOAD_FIRST"), even without the shim"
-}
-
-# Runs CMD until it succeeds, at most SECONDS.
-within() { # SECONDS CMD...
-    local end=$((SECONDS + $1 * ${DMM_TIME_FACTOR:-1}))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        if [ $SECONDS -ge $end ]; then
-            echo "not within the time: $*"
-            "$@" || true
-            return 1
-        fi
-        sleep 0.1
-    done
 }
 
 # True if the pod's sidecar has exactly/at least... sockets that match a jq condition.
