@@ -110,8 +110,7 @@ all_serve() {
     local i before
     before=$(sockets server '.state == "LISTEN"')
     for i in 1 2; do
-        kill -9 "$(pod sidecar server pid)"
-        sleep 0.5
+        kill_sidecar server
         pod sidecar server start
         all_serve
     done

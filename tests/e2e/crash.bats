@@ -59,7 +59,7 @@ except OSError as e: print('errno', e.errno)
 @test "sidecar killed with -9: stack sockets end with ECONNRESET, nothing hangs" {
     py_server
     py_client
-    kill -9 "$(pod sidecar client pid)"
+    kill_sidecar client
     within 2 grep -q 'errno 104' "$LAB_TMP/client.out"
     wait "$CLIENT"
     # The other pod's sidecar is untouched.
@@ -79,7 +79,7 @@ for i in range(100):
 print('kernel fine')
 "
     within 5 grep -q stack "$LAB_TMP/client.out"
-    kill -9 "$(pod sidecar client pid)"
+    kill_sidecar client
     wait "$LAST_PID"
     grep -q 'kernel fine' "$LAB_TMP/client.out"
 }
@@ -89,8 +89,7 @@ print('kernel fine')
     nginx_conf crash "server { listen 80; return 200 ok; }"
     pod exec server nginx -c "$LAB_TMP/crash.conf"
     within 5 pod exec client curl -sf --max-time 2 "http://$IP/"
-    kill -9 "$(pod sidecar server pid)"
-    sleep 0.5
+    kill_sidecar server
     pod sidecar server start
     within 10 pod exec client curl -sf --max-time 2 "http://$IP/"
     # The workers stand behind one listener again.

@@ -77,6 +77,19 @@ end_bg() { # PID
     wait "$1" 2>/dev/null || true
 }
 
+# Ends a pod's sidecar with SIGKILL and waits until it is gone: memory and sockets take the kernel a moment.
+kill_sidecar() { # NAME
+    local pid i
+    pid=$(pod sidecar "$1" pid)
+    kill -9 "$pid"
+    for ((i = 0; i < 100; i++)); do
+        grep -qs '^State:.[^ZX]' "/proc/$pid/status" || return 0
+        sleep 0.05
+    done
+    echo "the sidecar of $1, pid $pid, does not end" >&2
+    return 1
+}
+
 # Some programs can't run with a sanitizer's runtime, which has nothing to do with the shim: curl hangs in
 # setlocale() with either runtime of gcc 12. It has a stand-in then; a test of any other is skipped.
 [ -z "${DMM_PRELOAD_FIRST:-}" ] || PATH=$TOP/tests/e2e/stand-in:$PATH

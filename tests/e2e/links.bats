@@ -70,7 +70,7 @@ bulk_works() {
 
 @test "tap: a killed sidecar comes back to the same device" {
     two_pods --link tap
-    kill -9 "$(pod sidecar a pid)"
+    kill_sidecar a
     pod sidecar a start
     web_works
 }
@@ -111,7 +111,7 @@ bulk_works() {
     [ "$RX_MEAN" -le 1514 ]
     [ "$TX_MEAN" -le 1514 ]
     # A killed sidecar's queue is taken again by the next one.
-    kill -9 "$(pod sidecar a pid)"
+    kill_sidecar a
     pod sidecar a start
     pod exec a nginx -c "$LAB_TMP/a.conf" -s stop 2>/dev/null || true
     within 10 ping -c 1 -W 1 "$IP"
@@ -159,7 +159,7 @@ bulk_works() {
     # Either end may be restarted.
     local end
     for end in b a; do
-        kill -9 "$(pod sidecar $end pid)"
+        kill_sidecar $end
         pod sidecar $end start
         within 15 pod exec b curl -sf --max-time 2 "http://$IP/"
     done

@@ -55,7 +55,7 @@ leftovers() {
 @test "a killed up is taken away by down" {
     "$TOP/examples/pod" up podt-a "dmm.fd.io/stack=$STACK" 3>&- &
     local pid=$!
-    sleep 0.3
+    within 5 [ -e /run/netns/dmm-podt-a ] # in the midst of it: the kernel has the namespace, nobody the sidecar
     kill -9 $pid
     wait $pid 2>/dev/null || true
     within 5 pod down a

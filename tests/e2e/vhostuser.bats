@@ -39,14 +39,14 @@ teardown_file() { lab_teardown; }
 
 @test "a restarted client end is taken back" {
     needs_to_run curl --version
-    kill -9 "$(pod sidecar client pid)"
+    kill_sidecar client
     pod sidecar client start
     within 10 pod exec client curl -sf --max-time 2 "http://$IP/"
 }
 
 @test "a restarted server end is taken back" {
     needs_to_run curl --version
-    kill -9 "$(pod sidecar server pid)"
+    kill_sidecar server
     pod sidecar server start
     within 15 pod exec client curl -sf --max-time 2 "http://$IP/"
 }
