@@ -13,14 +13,8 @@ setup_file() {
     export IP
 }
 teardown_file() { lab_teardown; }
-teardown() {
-    [ -z "${SERVER_PID:-}" ] || end_bg "$SERVER_PID"
-}
+teardown() { end_served; }
 
-serve() { # CMD...
-    pod_bg server "$@"
-    SERVER_PID=$LAST_PID
-}
 
 redis_up() {
     serve redis-server --bind 0.0.0.0 --port 6379 --save '' --appendonly no --protected-mode no --maxclients 4000

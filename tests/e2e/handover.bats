@@ -14,14 +14,7 @@ setup_file() {
     export IP
 }
 teardown_file() { lab_teardown; }
-teardown() {
-    [ -z "${SERVER_PID:-}" ] || end_bg "$SERVER_PID"
-}
-
-serve() { # CMD...
-    pod_bg server "$@"
-    SERVER_PID=$LAST_PID
-}
+teardown() { end_served; }
 listening() { # PORT
     within 5 has_sockets server ".state == \"LISTEN\" and (.local | endswith(\":$1\"))" 1
 }

@@ -77,6 +77,13 @@ end_bg() { # PID
     wait "$1" 2>/dev/null || true
 }
 
+# A test's server, in the pod `server`; teardown ends it.
+serve() { # CMD...
+    pod_bg server "$@"
+    SERVER_PID=$LAST_PID
+}
+end_served() { [ -z "${SERVER_PID:-}" ] || end_bg "$SERVER_PID"; }
+
 # Ends a pod's sidecar with SIGKILL and waits until it is gone: memory and sockets take the kernel a moment.
 kill_sidecar() { # NAME
     local pid i

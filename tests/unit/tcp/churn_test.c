@@ -8,13 +8,12 @@
  */
 #include "tests/unit/cmocka.h"
 #include "tests/unit/tcp/link.h"
+#include "tests/unit/tcp/seeds.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #define SEEDS     600
 #define SECONDS   25 /* of real time at most */
@@ -313,21 +312,14 @@ static void run_seed(uint64_t seed)
 
 static void limits_are_met_under_traffic(void **state)
 {
-    const char *one = getenv("TCP_SEED");
-    const char *many = getenv("TCP_SEEDS");
-    const uint64_t seeds = many != NULL ? strtoull(many, NULL, 10) : SEEDS;
-    const time_t stop = time(NULL) + (many != NULL ? 86400 : SECONDS);
-    uint64_t seed;
+    uint64_t seeds;
 
     UNUSED(state);
-    if (one != NULL) {
-        run_seed(strtoull(one, NULL, 10));
+    seeds = seeds_run(run_seed, SEEDS, SECONDS);
+    if (seeds == 0)
         return;
-    }
-    for (seed = 1; seed <= seeds && time(NULL) < stop; seed++)
-        run_seed(seed);
     print_message("%llu seeds: %llu connects, %llu over the limit, %llu without a port\n",
-                  (unsigned long long)seed - 1, (unsigned long long)seen_connects,
+                  (unsigned long long)seeds, (unsigned long long)seen_connects,
                   (unsigned long long)seen_limits, (unsigned long long)seen_ports_out);
     assert_true(seen_connects > 0 && seen_limits > 0 && seen_ports_out > 0);
 }

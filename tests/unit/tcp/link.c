@@ -2,6 +2,7 @@
 #include "tests/unit/tcp/link.h"
 
 #include "sidecar/tcpip/tcp/wire.h"
+#include "tests/unit/tcp/sum.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -126,22 +127,6 @@ static void carry(struct link *link, unsigned to, const uint8_t *frame, uint32_t
             e.at += link_random(link, (uint32_t)q->reorder_ns);
         push(link, e);
     }
-}
-
-static uint32_t sum16(const uint8_t *p, uint32_t len, uint32_t sum)
-{
-    for (uint32_t i = 0; i + 1 < len; i += 2)
-        sum += get16(p + i);
-    if (len % 2 != 0)
-        sum += (uint32_t)p[len - 1] << 8;
-    return sum;
-}
-
-static uint16_t fold(uint32_t sum)
-{
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)~sum;
 }
 
 /* Lengths and checksums of the frame made right, as a port with offloads does. */

@@ -6,11 +6,10 @@
  */
 #include "tests/unit/cmocka.h"
 #include "tests/unit/tcp/link.h"
+#include "tests/unit/tcp/seeds.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define SEEDS        3000
 #define SECONDS      40 /* of real time at most */
@@ -199,20 +198,13 @@ static void run_seed(uint64_t seed)
 
 static void any_seed_delivers(void **state)
 {
-    const char *one = getenv("TCP_SEED");
-    const char *many = getenv("TCP_SEEDS");
-    const uint64_t seeds = many != NULL ? strtoull(many, NULL, 10) : SEEDS;
-    const time_t stop = time(NULL) + (many != NULL ? 86400 : SECONDS);
-    uint64_t seed;
+    uint64_t seeds;
 
     UNUSED(state);
-    if (one != NULL) {
-        run_seed(strtoull(one, NULL, 10));
+    seeds = seeds_run(run_seed, SEEDS, SECONDS);
+    if (seeds == 0)
         return;
-    }
-    for (seed = 1; seed <= seeds && time(NULL) < stop; seed++)
-        run_seed(seed);
-    print_message("%llu seeds\n", (unsigned long long)seed - 1);
+    print_message("%llu seeds\n", (unsigned long long)seeds);
 }
 
 int main(void)

@@ -6,6 +6,7 @@
 #include "sidecar/tcpip/tcp/options.h"
 #include "sidecar/tcpip/tcp/wire.h"
 #include "tests/unit/cmocka.h"
+#include "tests/unit/tcp/sum.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,22 +146,6 @@ static unsigned put_options(struct script *s, uint8_t *p, const char *text)
 }
 
 /* NOLINTEND(cert-err34-c) */
-
-static uint32_t sum16(const uint8_t *p, uint32_t len, uint32_t sum)
-{
-    for (uint32_t i = 0; i + 1 < len; i += 2)
-        sum += get16(p + i);
-    if (len % 2 != 0)
-        sum += (uint32_t)p[len - 1] << 8;
-    return sum;
-}
-
-static uint16_t fold(uint32_t sum)
-{
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)~sum;
-}
 
 /* Ethernet and IP headers from `from` around len bytes at p + ETH + IP header; returns the length
  * of the frame. */
