@@ -117,6 +117,7 @@
     C(tcp_ooo_queued)                                                                              \
     C(tcp_ooo_limit)                                                                               \
     C(tcp_duplicates)                                                                              \
+    C(tcp_rx_full_held)                                                                            \
     C(tcp_rx_full_drop)                                                                            \
     C(tcp_retransmits)                                                                             \
     C(tcp_fast_recoveries)                                                                         \

@@ -17,7 +17,7 @@ static uint8_t model[SPACE], held[SPACE];
 static void check_sacks(const struct reassembly *r)
 {
     struct sack_block blocks[REASSEMBLY_ISLANDS];
-    const unsigned n = reassembly_sacks(r, blocks, REASSEMBLY_ISLANDS);
+    const unsigned n = reassembly_sacks(r, BASE - 1, blocks, REASSEMBLY_ISLANDS);
     uint32_t bytes = 0;
 
     for (unsigned i = 0; i < n; i++) {

@@ -92,7 +92,7 @@ void tcp_segment_arrives(struct tcpip *ip, const struct ip_packet *packet)
 static bool acceptable(const struct tcb *t, const struct segment *seg)
 {
     const uint32_t len = segment_len(seg);
-    const uint32_t wnd = seq_gt(t->rcv_adv, t->rcv_nxt) ? t->rcv_adv - t->rcv_nxt : 0;
+    const uint32_t wnd = tcb_offered(t);
 
     if (len == 0)
         return wnd == 0 ? seg->seq == t->rcv_nxt : seq_in(seg->seq, t->rcv_nxt, wnd + 1);

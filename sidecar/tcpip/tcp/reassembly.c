@@ -263,7 +263,8 @@ void reassembly_clear(struct reassembly_store *store, struct reassembly **r)
     drop_if_empty(store, r);
 }
 
-unsigned reassembly_sacks(const struct reassembly *r, struct sack_block *blocks, unsigned max)
+unsigned reassembly_sacks(const struct reassembly *r, uint32_t rcv_nxt, struct sack_block *blocks,
+                          unsigned max)
 {
     uint32_t below = UINT32_MAX;
     unsigned n = 0;
@@ -274,7 +275,8 @@ unsigned reassembly_sacks(const struct reassembly *r, struct sack_block *blocks,
         for (uint32_t i = 0; i < r->n; i++) {
             const struct island *island = &r->islands[i];
 
-            if (island->stamp < below && (newest == NULL || island->stamp > newest->stamp))
+            if (seq_gt(island->start, rcv_nxt) && island->stamp < below &&
+                (newest == NULL || island->stamp > newest->stamp))
                 newest = island;
         }
         if (newest == NULL)

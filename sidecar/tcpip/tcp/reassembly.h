@@ -47,8 +47,10 @@ uint32_t reassembly_insert(struct reassembly_store *store, struct reassembly **r
 bool reassembly_front(struct reassembly_store *store, struct reassembly **r, uint32_t rcv_nxt,
                       const uint8_t **data, uint32_t *len);
 void reassembly_clear(struct reassembly_store *store, struct reassembly **r);
-/* Islands as SACK blocks, the one that changed last first (RFC 2018, 4). Returns how many. */
-unsigned reassembly_sacks(const struct reassembly *r, struct sack_block *blocks, unsigned max);
+/* Islands beyond `rcv_nxt` as SACK blocks, the one that changed last first (RFC 2018, 4). Returns
+ * how many. */
+unsigned reassembly_sacks(const struct reassembly *r, uint32_t rcv_nxt, struct sack_block *blocks,
+                          unsigned max);
 /* If [start, end) touches what is held: the island around it, for a DSACK's second block. */
 bool reassembly_covers(const struct reassembly *r, uint32_t start, uint32_t end,
                        struct sack_block *island);

@@ -43,7 +43,7 @@ static void note_dsack(struct tcb *t, uint32_t start, uint32_t end)
 /* Cuts the segment to the window. */
 static void trim(struct tcb *t, struct segment *seg)
 {
-    const uint32_t wnd = seq_gt(t->rcv_adv, t->rcv_nxt) ? t->rcv_adv - t->rcv_nxt : 0;
+    const uint32_t wnd = tcb_offered(t);
 
     if (seq_lt(seg->seq, t->rcv_nxt)) {
         const uint32_t old = t->rcv_nxt - seg->seq;
@@ -67,26 +67,23 @@ static void trim(struct tcb *t, struct segment *seg)
     }
 }
 
-/* To the host's ring. False: it had not room for all (a window was offered before the ring was
- * there, or the ring was made smaller); what fitted is taken, the rest has to come again. */
-static bool deliver(struct tcb *t, const uint8_t *data, uint32_t len)
+/* To the host's ring, as much as it takes; the others have to wait (a window was offered before the
+ * ring was there, or the ring became smaller). Returns how many bytes. */
+static uint32_t deliver(struct tcb *t, const uint8_t *data, uint32_t len)
 {
     const struct dmm_host *host = t->s.ip->host;
-    bool whole = true;
 
     if (host->rx_write(t->s.sock, data, len) < 0) {
         const uint32_t space = host->rx_space(t->s.sock);
 
-        t->s.ip->count.tcp_rx_full_drop++;
         t->flags |= TCB_ACK_NOW;
-        whole = false;
         if (space == 0 || space >= len || host->rx_write(t->s.sock, data, space) < 0)
-            return false;
+            return 0;
         len = space;
     }
     t->rcv_nxt += len;
     t->bytes_received += len;
-    return whole;
+    return len;
 }
 
 static void deliver_reassembled(struct tcb *t)
@@ -97,23 +94,44 @@ static void deliver_reassembled(struct tcb *t)
 
     t->flags &= ~(uint32_t)TCB_RX_STALLED;
     while (t->ooo != NULL && reassembly_front(store, &t->ooo, t->rcv_nxt, &data, &len)) {
-        if (!deliver(t, data, len)) {
+        if (deliver(t, data, len) < len) {
             t->flags |= TCB_RX_STALLED;
             return;
         }
     }
 }
 
+/* Keeps bytes for later; returns how many are new and kept. */
+static uint32_t hold(struct tcb *t, uint32_t seq, const uint8_t *data, uint32_t len, bool *full)
+{
+    const uint32_t max_blocks = 2 * (t->rcv_capacity / (REASSEMBLY_BLOCK / 2)) + 16;
+
+    return reassembly_insert(&tcp_of(t)->store, &t->ooo, seq, data, len, max_blocks, full);
+}
+
+/* Bytes in turn that the ring refused: they were offered, so they are kept. They are not told by
+ * SACK, which speaks of what lies beyond RCV.NXT. */
+static void hold_back(struct tcb *t, const uint8_t *data, uint32_t len)
+{
+    struct tcpip_counters *count = &t->s.ip->count;
+    bool full;
+
+    if (hold(t, t->rcv_nxt, data, len, &full) > 0) {
+        t->flags |= TCB_RX_STALLED;
+        count->tcp_rx_full_held++;
+    }
+    count->tcp_rx_full_drop += full;
+}
+
 static void out_of_order(struct tcb *t, const struct segment *seg)
 {
-    struct reassembly_store *store = &tcp_of(t)->store;
-    const uint32_t max_blocks = 2 * (t->rcv_capacity / (REASSEMBLY_BLOCK / 2)) + 16;
     struct sack_block held;
     bool full;
 
-    if (reassembly_covers(t->ooo, seg->seq, seg->seq + seg->len, &held))
+    if (reassembly_covers(t->ooo, seg->seq, seg->seq + seg->len, &held) &&
+        seq_gt(held.start, t->rcv_nxt))
         note_dsack(t, seg->seq, seg->seq + seg->len);
-    reassembly_insert(store, &t->ooo, seg->seq, seg->data, seg->len, max_blocks, &full);
+    hold(t, seg->seq, seg->data, seg->len, &full);
     t->s.ip->count.tcp_ooo_queued++;
     if (seq_gt(seg->seq, t->rcv_nxt))
         t->rcv_ooopack += segment_count(seg);
@@ -248,7 +266,11 @@ void tcb_text(struct tcb *t, const struct segment *arrived)
         t->flags |= TCB_FIN_RECEIVED;
     }
     if (seg.len > 0 && seg.seq == t->rcv_nxt && !(t->flags & TCB_RX_STALLED)) {
-        if (deliver(t, seg.data, seg.len) && t->ooo != NULL)
+        const uint32_t taken = deliver(t, seg.data, seg.len);
+
+        if (taken < seg.len)
+            hold_back(t, seg.data + taken, seg.len - taken);
+        else if (t->ooo != NULL)
             deliver_reassembled(t);
     } else if (seg.len > 0) {
         out_of_order(t, &seg);

@@ -35,11 +35,12 @@ unsigned tcb_options_len(const struct tcb *t)
 
     if ((t->flags & TCB_SACK) && (t->ooo != NULL || (t->flags & TCB_DSACK))) {
         struct sack_block blocks[TCP_SACK_MAX];
-        unsigned n = reassembly_sacks(t->ooo, blocks, TCP_SACK_MAX);
+        unsigned n = reassembly_sacks(t->ooo, t->rcv_nxt, blocks, TCP_SACK_MAX);
 
         n += (t->flags & TCB_DSACK) != 0;
         const unsigned max = t->flags & TCB_TS ? TCP_SACK_MAX - 1 : TCP_SACK_MAX;
-        len += 4 + 8 * (n < max ? n : max);
+        if (n > 0)
+            len += 4 + 8 * (n < max ? n : max);
     }
     return len;
 }
@@ -60,7 +61,7 @@ static void fill_options(struct tcb *t, struct tcp_options *o)
 
         if (t->flags & TCB_DSACK) /* RFC 2883, 4: the first block */
             o->sack[n++] = t->dsack;
-        n += reassembly_sacks(t->ooo, o->sack + n, TCP_SACK_MAX - n);
+        n += reassembly_sacks(t->ooo, t->rcv_nxt, o->sack + n, TCP_SACK_MAX - n);
         o->n_sack = (uint8_t)n;
     }
 }
@@ -86,7 +87,7 @@ static void fill_syn_options(struct tcb *t, struct tcp_options *o)
 /* Everything that a segment with ACK settles. */
 static void ack_was_sent(struct tcb *t, uint32_t window)
 {
-    t->rcv_adv = t->rcv_nxt + window;
+    t->rcv_adv = seq_max(t->rcv_adv, t->rcv_nxt + window);
     t->last_ack = t->rcv_nxt;
     t->flags &= ~(uint32_t)(TCB_ACK_NOW | TCB_DSACK);
     if (t->quick_acks > 0)

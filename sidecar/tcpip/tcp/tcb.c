@@ -215,7 +215,7 @@ void tcb_time_wait(struct tcb *t)
         .rcv_nxt = t->rcv_nxt,
         .ts_recent = t->ts_recent,
         .ts_offset = t->ts_offset,
-        .window = (uint16_t)(((t->rcv_adv - t->rcv_nxt) >> t->rcv_wscale) & 0xffff),
+        .window = (uint16_t)((tcb_offered(t) >> t->rcv_wscale) & 0xffff),
         .ts = (t->flags & TCB_TS) != 0,
     };
     if (t->flags & TCB_ACK_NOW)

@@ -32,6 +32,7 @@
 #include "sidecar/tcpip/tcp/reassembly.h"
 #include "sidecar/tcpip/tcp/rtt.h"
 #include "sidecar/tcpip/tcp/scoreboard.h"
+#include "sidecar/tcpip/tcp/seq.h"
 #include "sidecar/tcpip/tcp/wire.h"
 
 #define MS_NS  1000000ULL
@@ -130,7 +131,7 @@ struct tcb {
     uint8_t snd_wscale, rcv_wscale;
 
     /* receive sequence space */
-    uint32_t irs, rcv_nxt, rcv_adv; /* rcv_adv: right edge of the window as offered */
+    uint32_t irs, rcv_nxt, rcv_adv; /* rcv_adv: the furthest right edge ever offered */
     uint32_t rcv_fin;
     uint32_t last_ack;     /* the last rcv_nxt that was sent */
     uint32_t rcv_mss;      /* what full-sized segments of the peer carry */
@@ -274,6 +275,12 @@ static inline struct tcb *tcb_of_endpoint(struct tcp_endpoint *ep)
     return list_entry(ep, struct tcb, ep);
 }
 
+/* RCV.WND: what the peer may send from RCV.NXT on. */
+static inline uint32_t tcb_offered(const struct tcb *t)
+{
+    return seq_gt(t->rcv_adv, t->rcv_nxt) ? t->rcv_adv - t->rcv_nxt : 0;
+}
+
 /* With many connections each is cold when its turn comes: ask for its lines before they are used.
  */
 static inline void tcb_prefetch(const struct tcb *t)
@@ -374,8 +381,12 @@ void tcb_enter_recovery(struct tcb *t, enum tcb_recovery how);
 
 /* ---- window.c ---- */
 
-/* RCV.WND to offer now, in bytes, silly windows avoided (3.8.6.2.2); never takes back. */
+/* The window for an ACK sent now, in bytes, silly windows avoided (3.8.6.2.2). rcv_adv never goes
+ * back, and is never beyond what the ring takes unless the ring became smaller. */
 uint32_t tcb_receive_window(struct tcb *t);
+/* The application has read: whether the window is worth a segment, since it doubles what the peer
+ * knows of and is no small step. */
+bool tcb_window_worth_telling(struct tcb *t);
 
 /* ---- output.c, segment.c ---- */
 

@@ -241,7 +241,6 @@ static void socket_send_ready(struct tcpip_socket *s)
         tcb_schedule(t);
 }
 
-/* The window is offered anew only if that is worth a segment: it doubles what the peer has. */
 static void socket_receive_space(struct tcpip_socket *s)
 {
     struct tcb *t = tcb_of(s);
@@ -253,14 +252,7 @@ static void socket_receive_space(struct tcpip_socket *s)
         tcb_deliver_held(t);
         return;
     }
-
-    const uint32_t offered = seq_gt(t->rcv_adv, t->rcv_nxt) ? t->rcv_adv - t->rcv_nxt : 0;
-
-    if (offered >= t->rcv_capacity / 2)
-        return;
-    const uint32_t window = tcb_receive_window(t);
-
-    if (window > 0 && window >= 2 * offered) {
+    if (tcb_window_worth_telling(t)) {
         t->flags |= TCB_ACK_NOW;
         tcb_schedule(t);
     }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The receive window: how much to offer (RFC 9293, 3.8.6.2.2). How large the buffer may become is
  * the host's to say, which sees whether the application keeps up: rx_space() tells it. */
-#include "sidecar/tcpip/tcp/seq.h"
 #include "sidecar/tcpip/tcp/tcb.h"
 
 #define FIRST_WINDOW 65535U /* of a half-open connection, whose ring comes with accept */
@@ -18,19 +17,41 @@ static uint32_t ring_space(struct tcb *t)
     return space;
 }
 
+/* A smaller step is not offered: min(MSS, half the buffer). */
+static uint32_t least_step(const struct tcb *t)
+{
+    return t->rcv_mss < t->rcv_capacity / 2 ? t->rcv_mss : t->rcv_capacity / 2;
+}
+
+static uint32_t round_down(const struct tcb *t, uint32_t wnd)
+{
+    return wnd >> t->rcv_wscale << t->rcv_wscale;
+}
+
 uint32_t tcb_receive_window(struct tcb *t)
 {
-    const uint32_t offered = seq_gt(t->rcv_adv, t->rcv_nxt) ? t->rcv_adv - t->rcv_nxt : 0;
-    const uint32_t scale = t->rcv_wscale;
-    const uint32_t most = (uint32_t)TCP_WINDOW_MAX << scale;
-    uint32_t wnd = ring_space(t);
-    /* a small step is not offered: min(MSS, half the buffer) */
-    const uint32_t step = t->rcv_mss < t->rcv_capacity / 2 ? t->rcv_mss : t->rcv_capacity / 2;
+    const uint32_t most = (uint32_t)TCP_WINDOW_MAX << t->rcv_wscale;
+    const uint32_t left = tcb_offered(t);
+    const uint32_t space = ring_space(t);
+    uint32_t wnd = round_down(t, space);
 
-    if (wnd <= offered || wnd - offered < step)
-        /* rounded up, so that the right edge never goes back (RFC 7323, 2.4) */
-        wnd = (offered + (1U << scale) - 1) >> scale << scale;
-    else
-        wnd = wnd >> scale << scale;
+    if (space <= left || space - left < least_step(t)) {
+        /* The right edge stays. Where the field cannot say it, it says more if the ring has the
+         * room, else less: rcv_adv knows what was offered (RFC 7323, 2.4). */
+        const uint32_t up = round_down(t, left + (1U << t->rcv_wscale) - 1);
+
+        wnd = up <= space ? up : round_down(t, left);
+    }
     return wnd < most ? wnd : most;
+}
+
+bool tcb_window_worth_telling(struct tcb *t)
+{
+    const uint32_t known = round_down(t, tcb_offered(t)); /* at least this */
+    uint32_t window;
+
+    if (known >= t->rcv_capacity / 2)
+        return false;
+    window = tcb_receive_window(t);
+    return window > 0 && window >= 2 * known && window - known >= round_down(t, least_step(t));
 }

@@ -8,6 +8,9 @@
 #include "tests/unit/tcp/link.h"
 #include "tests/unit/tcp/seeds.h"
 
+#include "sidecar/tcpip/counters.h"
+#include "sidecar/tcpip/tcp/wire.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -24,6 +27,8 @@ struct app {
     struct dmm_sock *sock;
     uint64_t to_send, received, expected;
     uint32_t chunk, read_chunk;
+    unsigned read_turns; /* reads each so many turns: the buffer fills meanwhile */
+    unsigned turn;
     bool closed;
     unsigned side;
 };
@@ -54,8 +59,11 @@ static void app_write(struct app *a)
 static void app_read(struct app *a)
 {
     uint8_t buf[65536];
-    const uint32_t n = node_read(a->sock, buf, a->read_chunk);
+    uint32_t n;
 
+    if (++a->turn % a->read_turns != 0)
+        return;
+    n = node_read(a->sock, buf, a->read_chunk);
     for (uint32_t i = 0; i < n; i++)
         check(buf[i] == pattern(a->received + i, !a->side), "a byte differs");
     a->received += n;
@@ -111,7 +119,7 @@ static void choose_node(struct link *link, struct node *node)
     node->config.wscale = link_random(link, 4) > 0;
     node->config.ecn = (enum tcpip_ecn)link_random(link, 3);
     node->config.pacing = link_random(link, 4) == 0;
-    node->rx_cap = link_random(link, 2) == 0 ? 2000 + link_random(link, 60000) : 1024 * 1024;
+    node->rx_cap = link_random(link, 2) == 0 ? 2000 + link_random(link, 100000) : 1024 * 1024;
     if (link_random(link, 2) == 0) {
         node->port.offloads = DMM_OFFLOAD_TX_CSUM | DMM_OFFLOAD_TSO4 | DMM_OFFLOAD_TSO6;
         node->port.max_gso_size = 65536;
@@ -125,6 +133,17 @@ static void nothing_left(const struct node *node)
     const char *held = node_holds(node);
 
     check(held == NULL, held);
+}
+
+/* What was offered is taken, however slowly the application reads. */
+static void nothing_refused(const struct node *node)
+{
+    const struct tcpip_counters *count = tcpip_counters(node->ip);
+
+    if (node->rx_cap < TCP_WINDOW_MAX) /* the handshake offers that before the ring is there */
+        return;
+    check(count->tcp_rx_full_drop == 0 && count->tcp_rx_full_held == 0,
+          "the ring refused bytes within the window");
 }
 
 /* Lets the two learn each other's link addresses before the wire goes bad: three lost ARP requests
@@ -169,6 +188,7 @@ static void run_seed(uint64_t seed)
         app[i].to_send = link_random(&link, 3) == 0 ? 0 : link_random(&link, 200000);
         app[i].chunk = 1 + link_random(&link, 30000);
         app[i].read_chunk = 1 + link_random(&link, 60000);
+        app[i].read_turns = 1 + link_random(&link, 3) * link_random(&link, 20);
     }
     app[0].expected = app[1].to_send;
     app[1].expected = app[0].to_send;
@@ -193,6 +213,8 @@ static void run_seed(uint64_t seed)
         ;
     nothing_left(&link.node[0]);
     nothing_left(&link.node[1]);
+    nothing_refused(&link.node[0]);
+    nothing_refused(&link.node[1]);
     link_stop(&link);
 }
 

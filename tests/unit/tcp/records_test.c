@@ -222,12 +222,13 @@ static void reassembly_joins_islands(void **state)
     reassembly_store_init(&store, 1 << 20);
     assert_int_equal(reassembly_insert(&store, &r, 1000, bytes, 1000, 100, &full), 1000);
     assert_int_equal(reassembly_insert(&store, &r, 3000, bytes, 1000, 100, &full), 1000);
-    assert_int_equal(reassembly_sacks(r, b, 4), 2);
+    assert_int_equal(reassembly_sacks(r, 0, b, 4), 2);
     assert_int_equal(b[0].start, 3000); /* the newest first */
     assert_int_equal(reassembly_insert(&store, &r, 500, bytes, 3000, 100, &full), 1500);
-    assert_int_equal(reassembly_sacks(r, b, 4), 1);
+    assert_int_equal(reassembly_sacks(r, 0, b, 4), 1);
     assert_int_equal(b[0].start, 500);
     assert_int_equal(b[0].end, 4000);
+    assert_int_equal(reassembly_sacks(r, 500, b, 4), 0); /* in turn: not for SACK */
     assert_false(reassembly_front(&store, &r, 499, &data, &len));
     assert_true(reassembly_front(&store, &r, 600, &data, &len));
     reassembly_clear(&store, &r);
