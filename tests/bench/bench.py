@@ -17,6 +17,7 @@ import sys
 import time
 
 import cases
+import kube
 import memory
 import percall
 import plot
@@ -34,6 +35,7 @@ def modes(stack):
 
 
 BUILD = single.BUILD
+WITHOUT_PODS = ("memory", "kubernetes")  # these have no use for the pods of the modes
 BEGAN = time.monotonic()
 
 
@@ -120,7 +122,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stack", default=os.environ.get("DMM_BENCH_STACK", "tcpip"))
     parser.add_argument("--rounds", type=int, default=5, help="samples of each figure (default 5)")
-    parser.add_argument("--only", default="", help="run only cases whose label contains this; `memory`: the library alone")
+    parser.add_argument("--only", default="", help="run only cases whose label contains this; `memory`: the library alone; `kubernetes`: pods "
+                        "on containerd and the injector")
     parser.add_argument("--modes", default="kvum", help="of k, v, u, m (default all; k is always run)")
     parser.add_argument("--out", default="build/bench")
     args = parser.parse_args()
@@ -132,7 +135,7 @@ def main():
     chosen = [m for m in modes(args.stack) if m.name in args.modes + "k"]
     results = []
     try:
-        for mode in chosen if args.only != "memory" else []:
+        for mode in chosen if args.only not in WITHOUT_PODS else []:
             progress(f"pods: {mode.label}")
             mode.up()
         for group in cases.GROUPS:
@@ -150,6 +153,9 @@ def main():
         if not args.only and {"v", "k"} <= {m.name for m in chosen}:
             report["single"] = singles(chosen, args.rounds)
             say(json.dumps(report["single"], indent=2))
+        if not args.only or args.only == "kubernetes":
+            report["kubernetes"] = kube.run(BUILD, args.rounds, progress)
+            say(json.dumps(report["kubernetes"], indent=2))
     finally:
         for mode in chosen:
             mode.down()

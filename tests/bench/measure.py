@@ -29,6 +29,18 @@ def pss_bytes(pid):
         return int(re.search(r"^Pss:\s+(\d+) kB", f.read(), re.M).group(1)) * 1024
 
 
+def percentiles(samples):
+    ordered = sorted(samples)
+    return {f"p{p}": ordered[min(len(ordered) - 1, len(ordered) * p // 100)] for p in (50, 95, 99)}
+
+
+def wrk_latency(out):
+    """{"p50_ms": ..., "p99_ms": ...} of wrk --latency."""
+    scale = {"us": 1e-3, "ms": 1, "s": 1e3}
+    found = {p: re.search(rf"^\s+{p}%\s+([\d.]+)(us|ms|s)$", out, re.M) for p in (50, 99)}
+    return {f"p{p}_ms": float(match.group(1)) * scale[match.group(2)] for p, match in found.items()}
+
+
 def wrk_requests(out):
     """(requests done, requests a second) of wrk's output; errors are failures."""
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", out)

@@ -8,7 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pods
-from measure import process_seconds, pss_bytes
+from measure import percentiles, process_seconds, pss_bytes
 
 BUILD = os.environ.get("DMM_BUILD", os.path.join(pods.TOP, "build"))
 CNI_AT_ONCE = 50
@@ -21,11 +21,6 @@ def _cni(plugin, command, netns, conf):
     begin = time.perf_counter()
     subprocess.run([plugin], env=env, input=json.dumps(conf).encode(), check=True, capture_output=True)
     return (time.perf_counter() - begin) * 1e3
-
-
-def _percentiles(samples):
-    ordered = sorted(samples)
-    return {f"p{p}": ordered[min(len(ordered) - 1, len(ordered) * p // 100)] for p in (50, 95, 99)}
 
 
 def cni_times(batches, progress):
@@ -54,7 +49,7 @@ def cni_times(batches, progress):
         for name in names:
             subprocess.run(["ip", "netns", "del", name], check=False)
         subprocess.run(["ip", "link", "del", "dmmbcni"], check=False)
-    return {key: _percentiles(samples) for key, samples in figures.items()}
+    return {key: percentiles(samples) for key, samples in figures.items()}
 
 
 def sidecar_start(mode, rounds):
