@@ -9,19 +9,19 @@
 
 pid_t fork(void)
 {
-    return process_fork(REAL(fork));
+    return process_fork(REAL(fork), true);
 }
 
 pid_t _Fork(void)
 {
-    return process_fork(REAL(_Fork));
+    return process_fork(REAL(_Fork), true);
 }
 
 /* A function cannot stand between vfork() and its caller: the child is a plain one, which POSIX
  * allows. It has the sockets, for what it executes may inherit some. */
 pid_t vfork(void)
 {
-    return process_fork(REAL(fork));
+    return process_fork(REAL(fork), false);
 }
 
 /* ---- clone ---- */
@@ -53,7 +53,7 @@ int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
     if (flags & (CLONE_VM | CLONE_FILES))
         return REAL(clone)(fn, stack, flags, arg, parent_tid, tls, child_tid);
     struct cloned cloned = {.fn = fn, .arg = arg};
-    process_before(&cloned.split);
+    process_before(&cloned.split, true);
     int pid = REAL(clone)(begin_cloned, stack, flags, &cloned, parent_tid, tls, child_tid);
     process_after(&cloned.split, pid < 0 ? -1 : pid);
     return pid;
@@ -64,7 +64,7 @@ int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 /* libc's own calls fork() where it can't be intercepted. */
 int daemon(int nochdir, int noclose)
 {
-    pid_t pid = process_fork(REAL(fork));
+    pid_t pid = process_fork(REAL(fork), true);
     if (pid < 0)
         return -1;
     if (pid > 0)

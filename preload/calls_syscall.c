@@ -193,7 +193,7 @@ static bool by_clone(long number, const long a[N_ARGUMENTS], uint64_t flags, lon
     struct process_split split;
     if (flags & (CLONE_VM | CLONE_FILES))
         return false;
-    process_before(&split);
+    process_before(&split, true);
     *result = REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
     process_after(&split, (pid_t)*result);
     return true;

@@ -14,8 +14,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-#define EPOLL_HINTS 65536u
-
 static struct pool sets = POOL(struct epoll_set, 1u << 16);
 static struct pool items = POOL(struct epoll_item, 1u << 20);
 
@@ -24,6 +22,8 @@ static struct pool items = POOL(struct epoll_item, 1u << 20);
     (EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
 
 const char epoll_kick_tag = 'k';
+const char epoll_mover_tag = 'm';
+const char epoll_epfd_tag = 'e';
 
 struct epoll_item *epoll_item_at(uint32_t number)
 {
@@ -59,6 +59,9 @@ static struct entry *make_set(int epfd)
         set->epfd = epfd;
         set->doorbell = -1;
         set->kick = -1;
+        set->bed = -1;
+        set->mover = -1;
+        set->apart = epoll_was_forked(epfd);
         set->kernel_fds = had_kernel_fds(epfd);
         entry->set = set;
         if (entry_install(epfd, entry) == 0)
@@ -73,6 +76,15 @@ static bool in_epfd(int epfd, int fd, uint32_t events, uint64_t data)
 {
     struct epoll_event event = {.events = events, .data.u64 = data};
     return REAL(epoll_ctl)(epfd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+bool epoll_place(struct epoll_set *set, int fd, const void *data)
+{
+    const uint32_t events = EPOLLIN | EPOLLET;
+    int bed = epoll_bed(set, set->epfd);
+    return in_epfd(bed, fd, events, (uint64_t)(uintptr_t)data) &&
+           (bed == set->epfd || !epoll_is_nested(set) ||
+            in_epfd(set->epfd, fd, events, (uint64_t)(uintptr_t)data));
 }
 
 void epoll_drop_waitset(struct epoll_set *set)
@@ -109,14 +121,17 @@ int epoll_need_waitset(struct epoll_set *set, struct client *client)
     set->waitset = (uint32_t)waitset;
     set->client = client;
     set->epoch = client_epoch();
-    if (!in_epfd(set->epfd, set->doorbell, EPOLLIN | EPOLLET, (uint64_t)(uintptr_t)set)) {
-        int r = -errno;
+    int r = set->apart ? epoll_need_bed(set) : 0;
+    if (r == 0 && !epoll_place(set, set->doorbell, set))
+        r = -errno;
+    if (r < 0) {
         epoll_drop_waitset(set);
         return r;
     }
     for (struct epoll_item *item = set->items; item; item = item->next_in_set) {
         watch_parts(set, item);
-        item->fresh = true;
+        /* What the parent of a fork was told, or is to be told, is not told again. */
+        item->told->fresh |= !item->shared;
         epoll_queue(set, item, EPOLL_ALL_NEWS);
     }
     return 0;
@@ -177,20 +192,22 @@ static void remove_item(struct epoll_set *set, struct epoll_item *item, bool clo
         unwatch(set, item);
     epoll_unqueue(set, item);
     unlink_item(set, item);
+    epoll_drop_told(item);
     item->set = NULL;
     item->entry = NULL;
     pool_give(&items, item);
 }
 
-static uint64_t kernel_data(const struct epoll_item *item)
+/* The app's own data say all; but that EPOLLONESHOT has fired must be noted. */
+static epoll_data_t kernel_data(struct epoll_item *item)
 {
-    return (uint64_t)(uintptr_t)item;
+    return item->events & EPOLLONESHOT ? (epoll_data_t){.ptr = item} : item->data;
 }
 
 /* Puts the item's fd into the epfd too, where the entry has a kernel part or is undecided. */
 static int enter_kernel(struct epoll_set *set, struct epoll_item *item)
 {
-    struct epoll_event event = {.events = item->events, .data.u64 = kernel_data(item)};
+    struct epoll_event event = {.events = epoll_asked(item), .data = kernel_data(item)};
     int op = item->in_kernel ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
     if (REAL(epoll_ctl)(set->epfd, op, item->fd, &event) < 0)
         return -errno;
@@ -210,7 +227,8 @@ static int add_item(struct epoll_set *set, struct entry *entry, int fd,
     item->fd = fd;
     item->events = event->events | EPOLL_ALWAYS;
     item->data = event->data;
-    item->fresh = true;
+    item->told = &item->own;
+    item->told->fresh = true;
     int r = entry->kernel ? enter_kernel(set, item) : 0;
     if (r < 0) {
         item->set = NULL;
@@ -231,7 +249,8 @@ static int change_item(struct epoll_set *set, struct epoll_item *item,
         return -EINVAL;
     item->events = event->events | EPOLL_ALWAYS;
     item->data = event->data;
-    item->fresh = true;
+    item->told->fired = false;
+    item->told->fresh = true;
     if (item->in_kernel) {
         int r = enter_kernel(set, item);
         if (r < 0)
@@ -296,21 +315,6 @@ static int control_socket(int epfd, struct epoll_set *set, struct entry *entry, 
     return r;
 }
 
-/* Which of the low numbers epoll_create() has ever given: relaxed bits, a hint only. */
-static _Atomic uint32_t created[EPOLL_HINTS / 32];
-
-void epoll_created(int fd)
-{
-    if ((uint32_t)fd < EPOLL_HINTS)
-        atomic_fetch_or_explicit(&created[fd / 32], 1u << fd % 32, memory_order_relaxed);
-}
-
-static bool may_be_epoll(int fd)
-{
-    return (uint32_t)fd >= EPOLL_HINTS ||
-           (atomic_load_explicit(&created[fd / 32], memory_order_relaxed) & 1u << fd % 32);
-}
-
 static bool is_epoll(int epfd)
 {
     struct epoll_event none;
@@ -322,7 +326,7 @@ static bool is_epoll(int epfd)
 static void note_nesting(int fd)
 {
     struct entry *inner = entry_get(fd);
-    if (!inner && may_be_epoll(fd) && is_epoll(fd))
+    if (!inner && epoll_may_be(fd) && is_epoll(fd))
         inner = make_set(fd); /* its sockets are still to come */
     if (inner && inner->kind == ENTRY_EPOLL) {
         struct epoll_set *set = inner->set;
@@ -394,7 +398,7 @@ static void item_changed(struct epoll_set *set, struct epoll_item *item)
     struct entry *entry = item->entry;
     if (entry->phase == PHASE_NATIVE) {
         /* From now on the app's own: with its data. */
-        struct epoll_event event = {.events = item->events, .data = item->data};
+        struct epoll_event event = {.events = epoll_asked(item), .data = item->data};
         int op = item->in_kernel ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
         REAL(epoll_ctl)(set->epfd, op, item->fd, &event);
         set->kernel_fds = true;
@@ -406,7 +410,7 @@ static void item_changed(struct epoll_set *set, struct epoll_item *item)
     if (!client_is_dead(entry->client) && epoll_need_waitset(set, entry->client) == 0 &&
         item->n_watches == 0)
         watch_parts(set, item);
-    item->fresh = true;
+    item->told->fresh = true;
     epoll_queue(set, item, EPOLL_ALL_NEWS);
     epoll_pass_on(set);
 }
@@ -483,6 +487,8 @@ void epoll_destroy(struct entry *entry)
     }
     epoll_drop_waitset(set);
     entry_close_protected(&set->kick);
+    entry_close_protected(&set->mover);
+    entry_close_protected(&set->bed);
     pool_give(&sets, set);
 }
 
@@ -537,4 +543,5 @@ void epoll_reset_lock(struct entry *entry)
 {
     atomic_store_explicit(&entry->set->lock, 0, memory_order_relaxed);
     entry->set->sleepers = 0;
+    entry->set->movers = 0;
 }

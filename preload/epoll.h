@@ -19,8 +19,14 @@
  * epoll
  *     (`nested`), the waitset is armed. Whoever takes news re-arms it for the others that sleep.
  *   - User data of the app's own kernel fds passes through. Items whose socket has a kernel part
- *     (a wildcard listener) are in the epfd with the item's address as data, the doorbell with the
- *     set's, the kick with the kick_tag's: addresses of our own, which no app's data are.
+ *     (a wildcard listener) are in the epfd with the app's data, or, for EPOLLONESHOT, with the
+ * item's address; the doorbell has the set's, the kick the kick_tag's: addresses of our own, which
+ * no app's data are.
+ *
+ *   - An epfd that several processes have since a fork (`apart`) tells each of them of the kernel's
+ * fds alone. Each process then sleeps in an epoll instance of its own (`bed`), which has the epfd,
+ *     its doorbell and its kick in it: a ring wakes whom it is for. What an item has been told lies
+ *     in memory that they share (epoll_fork.c), so an edge is told to one of them.
  *
  * Any thread. Results are those of the calls, with a negative errno.
  */
@@ -39,16 +45,32 @@ struct epoll_seen {
     uint32_t rx_tail, state, app_flags, error;
 };
 
+/* What an item has been told. Written under set->lock; where processes share it, `turn` is odd
+ * while one writes, and changes with each writing. */
+struct epoll_told {
+    _Atomic uint32_t turn;
+    bool fresh;    /* added or changed since: all that holds is an edge */
+    bool fired;    /* EPOLLONESHOT: nothing more until it is changed */
+    uint32_t full; /* entry->full_count when it was last told of room */
+    struct epoll_seen seen[DMM_MAPPING_INSTANCES];
+};
+
+/* Memory for the told of items of one set, since a fork. */
+struct epoll_shared {
+    struct epoll_told *map;
+    uint32_t size, live; /* items that it has room for; that still use it */
+};
+
 struct epoll_item {
     struct epoll_set *set; /* NULL: free */
     struct entry *entry;   /* not counted: the entry's end removes the item */
     int fd;                /* the number it was added by */
-    uint32_t events;       /* as the app gave them; 0 after EPOLLONESHOT fired */
+    uint32_t events;       /* as the app gave them */
     epoll_data_t data;
-    uint32_t news; /* kinds since the item was last told of */
-    bool fresh;    /* added or changed since: all that holds is an edge */
-    uint32_t full; /* entry->full_count when it was last told of room */
-    struct epoll_seen seen[DMM_MAPPING_INSTANCES];
+    uint32_t news;               /* kinds since the item was last told of */
+    struct epoll_told *told;     /* its own, or shared */
+    struct epoll_shared *shared; /* where *told lies; NULL: in `own` */
+    struct epoll_told own;
     bool queued;       /* on the ready queue */
     bool in_kernel;    /* its fd is in the epfd too */
     uint8_t n_watches; /* of the entry's parts, from the first */
@@ -68,6 +90,10 @@ struct epoll_set {
     _Atomic int kick;         /* protected eventfd that wakes another sleeper; -1 until needed */
     _Atomic bool lost;        /* seq: a sidecar is gone; whoever drops the lock next sees to it */
     _Atomic bool nested;      /* relaxed; set under lock, never cleared */
+    bool apart;               /* other processes have the epfd too, since a fork */
+    _Atomic int bed;          /* protected epoll fd to sleep in; -1: the epfd */
+    _Atomic int mover;        /* protected eventfd that wakes sleepers in the epfd; -1: none */
+    uint32_t movers;          /* sleepers that are still to leave the epfd for the bed */
     _Atomic uint32_t recover; /* relaxed: serial of the recover_sleep that is in the epfd */
     bool kernel_fds;          /* there may be kernel fds in the epfd */
     uint32_t sleepers;
@@ -101,5 +127,9 @@ bool epoll_nest(struct entry *entry);
 /* The sidecar is gone: sets give up their doorbells and look at all their items. */
 void epoll_client_died(void);
 void epoll_reset_lock(struct entry *entry);
+/* Before a fork whose child may use the sets: they are shared from now on. */
+void epoll_before_fork(void);
+/* What a poll of the set's fd must ask in its place. */
+int epoll_poll_fd(const struct entry *entry, int epfd);
 
 #endif

@@ -12,7 +12,8 @@
 #define EPOLL_ALWAYS   (EPOLLERR | EPOLLHUP)
 #define EPOLL_ALL_NEWS (DMM_EV_IN | DMM_EV_OUT | DMM_EV_ERR | DMM_EV_HUP | DMM_EV_RDHUP)
 
-extern const char epoll_kick_tag;
+/* Data of our own in epoll instances: of the kick, of the mover, of the epfd in a bed. */
+extern const char epoll_kick_tag, epoll_mover_tag, epoll_epfd_tag;
 
 struct epoll_item *epoll_item_at(uint32_t number);
 /* The item whose address is `data`, or NULL. */
@@ -21,6 +22,18 @@ struct epoll_item *epoll_item_of_data(uint64_t data);
 static inline bool epoll_is_nested(const struct epoll_set *set)
 {
     return atomic_load_explicit(&set->nested, memory_order_relaxed);
+}
+
+/* What the app wants to hear of now. */
+static inline uint32_t epoll_asked(const struct epoll_item *item)
+{
+    return item->told->fired ? 0 : item->events;
+}
+/* Where the process's threads sleep. */
+static inline int epoll_bed(const struct epoll_set *set, int epfd)
+{
+    int bed = atomic_load_explicit(&set->bed, memory_order_relaxed);
+    return bed >= 0 ? bed : epfd;
 }
 
 /* Drops set->lock, and sees to what came meanwhile (set->lost). */
@@ -38,5 +51,27 @@ int epoll_need_waitset(struct epoll_set *set, struct client *client);
 void epoll_drop_waitset(struct epoll_set *set);
 /* Off the ready queue, if it is on it. */
 void epoll_unqueue(struct epoll_set *set, struct epoll_item *item);
+/* Puts an fd of our own, edge-triggered, where the process sleeps, and into the epfd if the set is
+ * nested. False: errno says why. */
+bool epoll_place(struct epoll_set *set, int fd, const void *data);
+
+/* ---- epoll_fork.c ---- */
+
+/* The set is apart: makes its bed, if it has none. 0 or a negative errno. */
+int epoll_need_bed(struct epoll_set *set);
+/* Was this number given by epoll_create() before a fork? */
+bool epoll_was_forked(int fd);
+/* A thread that slept in the epfd is awake. */
+void epoll_left_epfd(struct epoll_set *set);
+/* The set is nested from now on: the epfd tells of its sockets too. */
+void epoll_also_in_epfd(struct epoll_set *set);
+bool epoll_may_be(int fd);
+/* The item's end: of its told too. */
+void epoll_drop_told(struct epoll_item *item);
+/* Begins to write what the item is told: true if no other process has told it since `turn`. */
+bool epoll_begin_telling(struct epoll_told *told, uint32_t turn);
+void epoll_end_telling(struct epoll_told *told);
+/* The turn, once nobody writes. */
+uint32_t epoll_telling_turn(struct epoll_told *told);
 
 #endif

@@ -14,6 +14,7 @@
 static const char recover_tag = 'r';
 
 #define KERNEL_TURN 4  /* busy calls between looks at the kernel's fds */
+#define BED_EVENTS  4  /* doorbell, kick, epfd, the sidecar's return */
 #define BELL_TOKENS 64 /* arms between reads of the doorbell, which holds some 200 */
 
 /* ---- the ready queue ---- */
@@ -113,12 +114,13 @@ static uint32_t edges(const struct epoll_item *item)
 {
     struct entry *entry = item->entry;
     uint32_t events = 0;
+    const struct epoll_told *told = item->told;
     uint32_t n = socket_parts(entry);
-    if (item->fresh)
+    if (told->fresh)
         return UINT32_MAX;
     for (uint32_t i = 0; i < n; i++) {
         struct dmm_socket *sock = socket_part(entry, i)->sock;
-        const struct epoll_seen *seen = &item->seen[i];
+        const struct epoll_seen *seen = &told->seen[i];
         if (socket_state(sock) != seen->state ||
             atomic_load_explicit(&sock->app_flags, memory_order_relaxed) != seen->app_flags)
             return UINT32_MAX;
@@ -129,36 +131,68 @@ static uint32_t edges(const struct epoll_item *item)
             events |= EPOLLERR;
     }
     if ((item->news & DMM_EV_OUT) &&
-        atomic_load_explicit(&entry->full_count, memory_order_relaxed) != item->full)
+        atomic_load_explicit(&entry->full_count, memory_order_relaxed) != told->full)
         events |= EPOLLOUT | EPOLLWRNORM;
     return events;
 }
 
-/* The item has been told: what holds now is no edge any more. */
-static void remember(struct epoll_item *item, uint32_t told)
+/* The item has been told of `events`: what holds now is no edge any more. */
+static void remember(struct epoll_item *item, uint32_t events)
 {
     struct entry *entry = item->entry;
+    struct epoll_told *told = item->told;
     uint32_t n = socket_parts(entry);
     for (uint32_t i = 0; i < n; i++) {
         struct dmm_socket *sock = socket_part(entry, i)->sock;
-        item->seen[i] = (struct epoll_seen){
+        told->seen[i] = (struct epoll_seen){
             .rx_tail = atomic_load_explicit(&sock->rx_tail, memory_order_acquire),
             .state = socket_state(sock),
             .error = atomic_load_explicit(&sock->so_error, memory_order_acquire),
             .app_flags = atomic_load_explicit(&sock->app_flags, memory_order_relaxed)};
     }
-    if (told & EPOLLOUT)
-        item->full = atomic_load_explicit(&entry->full_count, memory_order_relaxed);
-    item->fresh = false;
+    if (events & EPOLLOUT)
+        told->full = atomic_load_explicit(&entry->full_count, memory_order_relaxed);
+    told->fresh = false;
 }
 
 /* What the item has to tell now; 0: nothing. */
-static uint32_t told(const struct epoll_item *item)
+static uint32_t tells(const struct epoll_item *item)
 {
-    uint32_t now = item->events ? ready_entry(item->entry) & (item->events | EPOLL_ALWAYS) : 0;
-    if (now && (item->events & EPOLLET) && !(now & edges(item)))
+    uint32_t asked = epoll_asked(item);
+    uint32_t now = asked ? ready_entry(item->entry) & (asked | EPOLL_ALWAYS) : 0;
+    if (now && (asked & EPOLLET) && !(now & edges(item)))
         return 0;
     return now;
+}
+
+static void note_told(struct epoll_item *item, uint32_t events)
+{
+    /* What comes between the look and this will be there when the app, told, reads. */
+    if (item->events & EPOLLET)
+        remember(item, events);
+    item->told->fired = item->events & EPOLLONESHOT;
+}
+
+/* As tells(), and the item is told it: by one of the processes that share it. */
+static uint32_t tell(struct epoll_item *item)
+{
+    if (!item->shared || !(item->events & (EPOLLET | EPOLLONESHOT))) {
+        uint32_t now = tells(item);
+        if (now)
+            note_told(item, now);
+        return now;
+    }
+    for (;;) {
+        uint32_t turn = epoll_telling_turn(item->told);
+        uint32_t now = tells(item);
+        if (!now)
+            return 0;
+        if (!epoll_begin_telling(item->told, turn))
+            continue;
+        note_told(item, now);
+        epoll_end_telling(item->told);
+        return now;
+    }
 }
 
 static struct epoll_item *pop(struct epoll_set *set)
@@ -171,7 +205,7 @@ static struct epoll_item *pop(struct epoll_set *set)
 bool epoll_has_news(struct epoll_set *set)
 {
     /* What has nothing to tell comes back with its next news. */
-    while (set->ready && !told(set->ready))
+    while (set->ready && !tells(set->ready))
         pop(set)->news = 0;
     return set->ready != NULL;
 }
@@ -184,17 +218,12 @@ static int harvest(struct epoll_set *set, struct epoll_event *events, int max)
     while (set->ready && n < max) {
         bool end = set->ready == last;
         struct epoll_item *item = pop(set);
-        uint32_t now = told(item);
-        /* What comes between the look and this will be there when the app, told, reads. */
-        if (now && (item->events & EPOLLET))
-            remember(item, now);
+        uint32_t now = tell(item);
         item->news = 0;
         if (now) {
             events[n].events = now;
             events[n++].data = item->data;
-            if (item->events & EPOLLONESHOT)
-                item->events = 0;
-            else if (!(item->events & EPOLLET))
+            if (!(item->events & (EPOLLONESHOT | EPOLLET)))
                 epoll_queue(set, item, 0);
         }
         if (end)
@@ -212,9 +241,7 @@ static void kick(struct epoll_set *set)
         int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (fd < 0 || entry_protect(fd, &set->kick) < 0)
             return;
-        struct epoll_event event = {.events = EPOLLIN | EPOLLET,
-                                    .data.ptr = (void *)(uintptr_t)&epoll_kick_tag};
-        if (REAL(epoll_ctl)(set->epfd, EPOLL_CTL_ADD, set->kick, &event) < 0) {
+        if (!epoll_place(set, set->kick, &epoll_kick_tag)) {
             entry_close_protected(&set->kick);
             return;
         }
@@ -268,13 +295,25 @@ static void drain_kick(struct epoll_set *set)
         return; /* another thread has it */
 }
 
+/* A forked child's first look at a set of its parent's: it needs a waitset of its own. */
+static void own_waitset(struct epoll_set *set)
+{
+    if (__builtin_expect(!set->items || !set->client || set->epoch == client_epoch(), 1))
+        return;
+    struct client *client = client_latest();
+    if (client && !client_is_dead(client))
+        epoll_need_waitset(set, client);
+}
+
 bool epoll_nest(struct entry *entry)
 {
     struct epoll_set *set = entry->set;
     /* What rang before is looked at now; only what comes after the arming may make it readable. */
     read_bell(set);
     lock_take(&set->lock, LOCK_PRIVATE);
-    atomic_store_explicit(&set->nested, true, memory_order_relaxed);
+    if (!atomic_exchange_explicit(&set->nested, true, memory_order_relaxed))
+        epoll_also_in_epfd(set);
+    own_waitset(set);
     epoll_take_news(set);
     bool ready = epoll_has_news(set); /* looks without taking */
     epoll_pass_on(set);
@@ -301,6 +340,10 @@ static int sift(struct epoll_set *set, struct epoll_event *events, int n, bool *
             drain_kick(set);
             continue;
         }
+        if (data == (uint64_t)(uintptr_t)&epoll_mover_tag) {
+            *rang = true;
+            continue;
+        }
         if (data == (uint64_t)(uintptr_t)&recover_tag) {
             *rang = true;
             recover_try();
@@ -310,11 +353,10 @@ static int sift(struct epoll_set *set, struct epoll_event *events, int n, bool *
         struct epoll_item *item = epoll_item_of_data(data);
         if (item) {
             lock_take(&set->lock, LOCK_PRIVATE);
-            bool ours = item->set == set && item->events;
+            bool ours = item->set == set && epoll_asked(item);
             if (ours) {
                 events[kept].data = item->data;
-                if (item->events & EPOLLONESHOT)
-                    item->events = 0;
+                item->told->fired = item->events & EPOLLONESHOT;
             }
             epoll_unlock(set);
             if (!ours)
@@ -330,6 +372,21 @@ static int ask_kernel(struct epoll_set *set, int epfd, struct epoll_event *event
 {
     int n = REAL(epoll_pwait)(epfd, events, max, timeout_ms, mask);
     return n < 0 ? -errno : sift(set, events, n, rang);
+}
+
+/* Where the epfd is not slept in: what the bed tells is ours, or that the epfd has something. */
+static int sleep_in_bed(struct epoll_set *set, int bed, int epfd, struct epoll_event *events,
+                        int max, int timeout_ms, const sigset_t *mask, bool *rang)
+{
+    struct epoll_event told[BED_EVENTS];
+    int n = REAL(epoll_pwait)(bed, told, BED_EVENTS, timeout_ms, mask);
+    if (n < 0)
+        return -errno;
+    bool kernel = false;
+    for (int i = 0; i < n; i++)
+        kernel |= told[i].data.u64 == (uint64_t)(uintptr_t)&epoll_epfd_tag;
+    sift(set, told, n, rang);
+    return kernel ? ask_kernel(set, epfd, events, max, 0, NULL, rang) : 0;
 }
 
 /* ---- waiting ---- */
@@ -359,12 +416,7 @@ static int look(struct epoll_set *set, int epfd, struct epoll_event *events, int
     if (epoll_is_nested(set))
         read_bell(set); /* else it would stay readable to the outer one */
     lock_take(&set->lock, LOCK_PRIVATE);
-    if (__builtin_expect(set->items && set->client && set->epoch != client_epoch(), 0)) {
-        /* A forked child's first look at a set of its parent's: it needs a waitset of its own. */
-        struct client *client = client_latest();
-        if (client && !client_is_dead(client))
-            epoll_need_waitset(set, client);
-    }
+    own_waitset(set);
     epoll_take_news(set);
     int n = harvest(set, events, max);
     bool kernel = set->kernel_fds && n > 0 && n < max && ++set->turns >= KERNEL_TURN;
@@ -380,10 +432,11 @@ static int look(struct epoll_set *set, int epfd, struct epoll_event *events, int
     return n;
 }
 
-/* True: armed, and counted as a sleeper; false: something is ready. */
-static bool fall_asleep(struct epoll_set *set)
+/* True: armed, and counted as a sleeper in *bed (-1: the epfd); false: something is ready. */
+static bool fall_asleep(struct epoll_set *set, int *bed)
 {
     lock_take(&set->lock, LOCK_PRIVATE);
+    *bed = atomic_load_explicit(&set->bed, memory_order_relaxed);
     if (set->client && set->epoch == client_epoch())
         arm(set);
     epoll_take_news(set);
@@ -396,9 +449,11 @@ static bool fall_asleep(struct epoll_set *set)
     return !ready;
 }
 
-static void wake_up(struct epoll_set *set)
+static void wake_up(struct epoll_set *set, int bed)
 {
     lock_take(&set->lock, LOCK_PRIVATE);
+    if (bed < 0)
+        epoll_left_epfd(set);
     if (set->sleepers && --set->sleepers == 0 && !epoll_is_nested(set) && set->client)
         dmm_disarm(&dmm_region_waitset(set->client->region, set->waitset)->armed);
     epoll_unlock(set);
@@ -420,16 +475,19 @@ static int sleep_once(struct epoll_set *set, int epfd, struct epoll_event *event
                       uint64_t deadline, const sigset_t *mask, bool *rang)
 {
     struct recover_sleep back;
+    int bed = -1;
     int n = 0;
+    int place = epoll_bed(set, epfd);
     if (recover_begin(&back))
-        watch_recovery(set, epfd, &back);
-    if (fall_asleep(set)) {
-        n = ask_kernel(set, epfd, events, max, left_ms(deadline), mask, rang);
-        wake_up(set);
+        watch_recovery(set, place, &back);
+    if (fall_asleep(set, &bed)) {
+        n = bed >= 0 ? sleep_in_bed(set, bed, epfd, events, max, left_ms(deadline), mask, rang)
+                     : ask_kernel(set, epfd, events, max, left_ms(deadline), mask, rang);
+        wake_up(set, bed);
     } else {
         *rang = true;
     }
-    end_recovery(epfd, &back);
+    end_recovery(place, &back);
     return n;
 }
 

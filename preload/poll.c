@@ -62,19 +62,20 @@ struct polling {
     bool suspended;        /* some are listeners that wait for the sidecar */
 };
 
-/* What one fd of ours says now. `kernel`: the kernel must be asked too. */
-static uint32_t look_at(struct polling *p, int fd, bool *kernel)
+/* What one fd of ours says now. `asked`: the fd that the kernel must be asked of too; -1: none. */
+static uint32_t look_at(struct polling *p, int fd, int *asked)
 {
     uint32_t events = 0;
     struct entry *entry = entry_get(fd);
-    *kernel = true;
+    *asked = fd;
     if (!entry)
         return 0;
     if (entry->kind == ENTRY_EPOLL) {
         events = epoll_nest(entry) ? POLLIN | POLLRDNORM : 0;
+        *asked = epoll_poll_fd(entry, fd);
     } else if (entry->kind == ENTRY_SOCKET && entry->phase != PHASE_NATIVE) {
         struct client *client = entry->client;
-        *kernel = entry->kernel;
+        *asked = entry->kernel ? fd : -1;
         if (socket_parts(entry) && !client_is_dead(client))
             p->client = client;
         else if (socket_parts(entry) && !entry->suspended)
@@ -93,27 +94,26 @@ static void look(struct polling *p)
     p->client = NULL;
     p->suspended = false;
     for (nfds_t i = 0; i < p->n; i++) {
-        bool kernel = true;
-        uint32_t events = look_at(p, p->fds[i].fd, &kernel);
+        int asked;
+        uint32_t events = look_at(p, p->fds[i].fd, &asked);
         p->fds[i].revents =
             (short)(events & ((uint32_t)p->fds[i].events | POLL_ALWAYS) & POLL_KNOWN);
         p->copy[i] = p->fds[i];
         p->copy[i].revents = 0;
-        if (!kernel)
-            p->copy[i].fd = -1;
-        p->n_kernel += kernel && p->fds[i].fd >= 0;
+        p->copy[i].fd = asked;
+        p->n_kernel += asked >= 0;
         p->ready += p->fds[i].revents != 0;
     }
 }
 
 /* True if an epfd is readable by nothing but its doorbell: its sockets have nothing to tell. */
-static bool only_rang(int fd)
+static bool only_rang(int fd, int asked)
 {
     struct entry *entry = entry_get(fd);
     bool only = entry && entry->kind == ENTRY_EPOLL && !epoll_nest(entry);
     if (entry)
         entry_put(entry);
-    struct pollfd again = {.fd = fd, .events = POLLIN};
+    struct pollfd again = {.fd = asked, .events = POLLIN};
     return only && REAL(poll)(&again, 1, 0) == 0;
 }
 
@@ -122,7 +122,7 @@ static int merge(struct polling *p)
 {
     int ready = 0;
     for (nfds_t i = 0; i < p->n; i++) {
-        if ((p->copy[i].revents & POLLIN) && only_rang(p->fds[i].fd))
+        if ((p->copy[i].revents & POLLIN) && only_rang(p->fds[i].fd, p->copy[i].fd))
             p->copy[i].revents = 0;
         p->fds[i].revents = (short)(p->fds[i].revents | p->copy[i].revents);
         ready += p->fds[i].revents != 0;

@@ -19,10 +19,11 @@ struct process_split {
     struct client_fork state;
     sigset_t mask;
 };
-void process_before(struct process_split *split);
+/* `uses_sets`: false if the child only executes another program, and waits for nothing before. */
+void process_before(struct process_split *split, bool uses_sets);
 void process_after(struct process_split *split, pid_t pid);
 
 /* fork(2), by `real`: libc's fork() or _Fork(). */
-pid_t process_fork(pid_t (*real)(void));
+pid_t process_fork(pid_t (*real)(void), bool uses_sets);
 
 #endif
