@@ -11,10 +11,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* The shim's own fds begin here: out of the way of numbers that apps expect, but inside the first
- * kernel table of 1024, so that they cost no memory. */
-#define PROTECTED_FROM 960
-
 _Atomic uint32_t entry_limit;
 struct entry *_Atomic *entry_table;
 
@@ -167,7 +163,7 @@ void entry_each(void (*fn)(int fd, struct entry *entry, void *arg), void *arg)
 /* Puts `fd` out of the way, protected. The new number or a negative errno; fd is closed. */
 static int move_away(int fd, struct entry *entry)
 {
-    int high = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, PROTECTED_FROM);
+    int high = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, ENTRY_OWN_FDS);
     if (high < 0) /* a low RLIMIT_NOFILE */
         high = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, 3);
     int r = high < 0 ? -errno : entry_install(high, entry);

@@ -33,6 +33,9 @@
 #include <stdint.h>
 
 #define ENTRY_FD_MAX (1u << 20) /* fds beyond never become the shim's */
+/* The shim's own fds begin here: out of the way of numbers that apps expect, but inside the first
+ * kernel table of 1024, so that they cost no memory. */
+#define ENTRY_OWN_FDS 960
 
 enum entry_kind { ENTRY_FREE, ENTRY_INTERNAL, ENTRY_SOCKET, ENTRY_EPOLL };
 enum entry_phase { PHASE_UNDECIDED, PHASE_STACK, PHASE_MULTI, PHASE_NATIVE };

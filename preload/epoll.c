@@ -343,6 +343,32 @@ static void note_nesting(int fd)
         entry_put(inner);
 }
 
+void epoll_take_in(const struct epoll_left *left, struct entry *entry)
+{
+    struct entry *set_entry = entry_get(left->epfd);
+    struct epoll_event event = {.events = left->events, .data.u64 = left->data};
+    if (!set_entry && is_epoll(left->epfd))
+        set_entry = make_set(left->epfd);
+    if (!set_entry)
+        return;
+    struct epoll_set *set = set_entry->set;
+    /* The kernel has kept its part of the item, maybe with an address of the image before. */
+    if (set_entry->kind == ENTRY_EPOLL && left->in_kernel)
+        REAL(epoll_ctl)(left->epfd, EPOLL_CTL_DEL, left->fd, NULL);
+    if (set_entry->kind == ENTRY_EPOLL) {
+        set->apart = true; /* whoever started this image may have it too */
+        control_socket(left->epfd, set, entry, EPOLL_CTL_ADD, left->fd, &event);
+    }
+    lock_take(&set->lock, LOCK_PRIVATE);
+    struct epoll_item *item = find(set, entry, left->fd);
+    if (item) {
+        *item->told = left->told;
+        item->told->full = 0;
+    }
+    epoll_unlock(set);
+    entry_put(set_entry);
+}
+
 static int control_kernel(int epfd, struct entry *set_entry, int op, int fd,
                           const struct epoll_event *event)
 {

@@ -129,6 +129,10 @@ void epoll_client_died(void);
 void epoll_reset_lock(struct entry *entry);
 /* Before a fork whose child may use the sets: they are shared from now on. */
 void epoll_before_fork(void);
+/* Before an exec or a spawn: what sets that survive it have of sockets that do, in a memfd for the
+ * next image; -1: nothing. And there, once the sockets have been claimed: closes the memfd. */
+int epoll_leave(void);
+void epoll_restore(int memfd);
 /* What a poll of the set's fd must ask in its place. */
 int epoll_poll_fd(const struct entry *entry, int epfd);
 

@@ -176,7 +176,7 @@ void epoll_left_epfd(struct epoll_set *set)
     entry_close_protected(&set->mover);
 }
 
-static void set_apart(struct epoll_set *set)
+void epoll_set_apart(struct epoll_set *set)
 {
     set->apart = true;
     if (!set->client || set->epoch != client_epoch() || set->bed >= 0 || epoll_need_bed(set) < 0)
@@ -195,7 +195,7 @@ static void share_set(int fd, struct entry *entry, void *arg)
     struct epoll_set *set = entry->set;
     lock_take(&set->lock, LOCK_PRIVATE);
     set->epfd = fd;
-    set_apart(set);
+    epoll_set_apart(set);
     share_told(set);
     epoll_unlock(set);
 }

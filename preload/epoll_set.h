@@ -74,4 +74,21 @@ void epoll_end_telling(struct epoll_told *told);
 /* The turn, once nobody writes. */
 uint32_t epoll_telling_turn(struct epoll_told *told);
 
+/* ---- epoll_exec.c ---- */
+
+/* An item on its way to the next image: in a memfd, an array of these. */
+struct epoll_left {
+    int32_t epfd, fd;
+    uint32_t socket; /* index of its first part; DMM_NONE: it has none yet */
+    uint32_t events;
+    uint64_t data;
+    bool in_kernel;
+    struct epoll_told told;
+};
+
+/* Puts an item that was left into its set again. */
+void epoll_take_in(const struct epoll_left *left, struct entry *entry);
+/* Another process will have the set: see epoll.h, `apart`. Under set->lock. */
+void epoll_set_apart(struct epoll_set *set);
+
 #endif

@@ -4,6 +4,7 @@
 #include "preload/calls.h"
 #include "preload/client.h"
 #include "preload/entry.h"
+#include "preload/epoll.h"
 #include "preload/inherit.h"
 #include "preload/share.h"
 
@@ -68,14 +69,17 @@ static char *put(char **room, const char *name, const char *value)
     return text;
 }
 
-static void put_client(char text[64], const struct client *client, uint32_t n)
+static void put_client(char text[80], const struct client *client, uint32_t n, int sets)
 {
     static const char hex[] = "0123456789abcdef";
     for (size_t i = 0; i < sizeof(client->token); i++) {
         text[2 * i] = hex[client->token[i] >> 4];
         text[2 * i + 1] = hex[client->token[i] & 15];
     }
-    sprintf(text + 2 * sizeof(client->token), ".%u", n);
+    size_t at = 2 * sizeof(client->token);
+    at += (size_t)sprintf(text + at, ".%u", n);
+    if (sets >= 0)
+        sprintf(text + at, ".%d", sets);
 }
 
 static void extend(struct exec_plan *plan, char *const envp[], const struct client *client,
@@ -91,13 +95,13 @@ static void extend(struct exec_plan *plan, char *const envp[], const struct clie
         return;
     char **env = map;
     char *room = (char *)(env + count + 8);
-    char text[64];
+    char text[80];
     size_t at = 0;
     for (size_t i = 0; i < count; i++) {
         if (!names(envp[i], INHERIT_VARIABLE))
             env[at++] = envp[i];
     }
-    put_client(text, client, n);
+    put_client(text, client, n, plan->sets);
     env[at++] = put(&room, INHERIT_VARIABLE, text);
     for (size_t i = 0; n && i < INHERIT_KEPT; i++) {
         char *more = has(envp, at_start->kept[i].name)
@@ -114,10 +118,11 @@ void exec_prepare(struct exec_plan *plan, char *const envp[])
 {
     int saved = errno;
     uint32_t n = 0;
-    *plan = (struct exec_plan){.env = (char **)(size_t)envp};
+    *plan = (struct exec_plan){.env = (char **)(size_t)envp, .sets = -1};
     const struct client *client = client_latest();
     if (client && !client_is_dead(client) && client_alive_here()) {
         entry_each(leave, &n);
+        plan->sets = n ? epoll_leave() : -1;
         if (n || has(envp, "LD_PRELOAD"))
             extend(plan, envp, client, n);
     }
@@ -127,6 +132,8 @@ void exec_prepare(struct exec_plan *plan, char *const envp[])
 void exec_undo(struct exec_plan *plan)
 {
     int saved = errno;
+    if (plan->sets >= 0)
+        REAL(close)(plan->sets);
     if (plan->map) {
         munmap(plan->map, plan->size);
         entry_each(stay, NULL);

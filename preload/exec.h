@@ -3,7 +3,8 @@
  * exec: what is left behind for the next image. Before an exec (a spawn), the sockets that it
  * inherits are given placeholders of their own (share.h), and its environment one variable,
  *
- *   DMM_CLIENT=<token>.<n>     the client to become a process of, and how many sockets to look for
+ *   DMM_CLIENT=<token>.<n>[.<fd>]   the client to become a process of, how many sockets to look
+ * for, and a file with what surviving epoll sets have of them
  *
  * which the shim in the new image takes out again before main(). Where sockets are inherited, and
  * only then, LD_PRELOAD, DMM_POD_DIR and DMM_ON_FAILURE are added too if the program left them out
@@ -22,6 +23,7 @@ struct exec_plan {
     char **env; /* what to give to the new image */
     void *map;  /* its memory, if it is not the app's */
     size_t size;
+    int sets; /* for the new image: what its epoll sets have (epoll.h); -1: nothing */
 };
 
 /* Afterwards plan->env is what to give to exec; undo if that fails, and after a spawn. */

@@ -3,6 +3,7 @@
 
 #include "preload/calls.h"
 #include "preload/client.h"
+#include "preload/epoll.h"
 #include "preload/share.h"
 #include "preload/stdio.h"
 
@@ -40,31 +41,39 @@ static int digit(char c)
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Decimal, or -1. (strtol() has another name in each C library.) */
-static long number(const char *text)
+/* Decimal, up to the end or a full stop, behind which *text is then; or -1. (strtol() has another
+ * name in each C library.) */
+static long number(const char **text)
 {
+    const char *at = *text;
     long n = 0;
-    if (!*text)
-        return -1;
-    for (; *text; text++) {
-        if (*text < '0' || *text > '9' || n > 100000000)
+    for (; *at >= '0' && *at <= '9'; at++) {
+        if (n > 100000000)
             return -1;
-        n = n * 10 + (*text - '0');
+        n = n * 10 + (*at - '0');
     }
+    if (at == *text || (*at && *at != '.'))
+        return -1;
+    *text = *at ? at + 1 : at;
     return n;
 }
 
-/* "<token>.<n>": n, or -1. */
-static long parse(const char *text, uint8_t token[TOKEN_BYTES])
+/* What exec.h says. False: it is not that. */
+static bool parse(const char *text, uint8_t token[TOKEN_BYTES], long *n, long *sets)
 {
     for (size_t i = 0; i < TOKEN_BYTES; i++) {
         int high = digit(text[2 * i]);
         int low = high < 0 ? -1 : digit(text[2 * i + 1]);
         if (low < 0)
-            return -1;
+            return false;
         token[i] = (uint8_t)(high << 4 | low);
     }
-    return text[2 * (size_t)TOKEN_BYTES] == '.' ? number(text + 2 * (size_t)TOKEN_BYTES + 1) : -1;
+    text += 2 * (size_t)TOKEN_BYTES;
+    if (*text++ != '.')
+        return false;
+    *n = number(&text);
+    *sets = *text ? number(&text) : -1;
+    return *n >= 0;
 }
 
 /* The open fds. opendir() would allocate, and nothing of the program's has run yet. */
@@ -84,7 +93,8 @@ static size_t list_fds(int fds[FDS_MAX])
     while ((got = REAL(syscall)(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
         for (long at = 0; at < got;) {
             const struct dirent64 *entry = (const struct dirent64 *)(buf + at);
-            int fd = (int)number(entry->d_name);
+            const char *name = entry->d_name;
+            int fd = (int)number(&name);
             if (fd >= 0 && fd != dir && n < FDS_MAX)
                 fds[n++] = fd;
             at += entry->d_reclen;
@@ -114,11 +124,14 @@ __attribute__((constructor)) static void begin(void)
     if (!left)
         return;
     int saved = errno;
-    long n = parse(left, token);
+    long n, sets;
+    bool whole = parse(left, token, &n, &sets);
     unsetenv(INHERIT_VARIABLE);
-    if (n >= 0)
+    if (whole)
         client_set_family(token);
-    if (n > 0)
+    if (whole && n > 0)
         find_sockets();
+    if (whole && sets >= 0)
+        epoll_restore((int)sets);
     errno = saved;
 }

@@ -15,6 +15,28 @@ static void show_nonblock(int fd)
     SAY((fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
 }
 
+/* An epoll set that survived: data are a label, and the descriptor. */
+static int child_set(int ep)
+{
+    char buf[8];
+    struct epoll_event events[4];
+    for (int turn = 0; turn < 3; turn++) {
+        int n = epoll_wait(ep, events, 4, turn ? 60 : 5000);
+        SAY(n);
+        for (int i = 0; i < n; i++) {
+            int fd = (int)(uint32_t)events[i].data.u64;
+            printf("label %d", (int)(events[i].data.u64 >> 32));
+            say_events("", events[i].events);
+            if (events[i].data.u64 >> 32 == 3)
+                SAY(close(accept(fd, NULL, NULL)));
+            else
+                say_bytes("got", buf, recv(fd, buf, sizeof(buf), MSG_DONTWAIT));
+            SAY(epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL));
+        }
+    }
+    return 0;
+}
+
 static int child(const char *kind, int fd)
 {
     char buf[64];
@@ -23,6 +45,8 @@ static int child(const char *kind, int fd)
     socklen_t len = sizeof(name);
     alarm(20);
     SAY(getenv("DMM_CLIENT") != NULL);
+    if (strcmp(kind, "set") == 0)
+        return child_set(fd);
     if (strcmp(kind, "closed") == 0) {
         SAY(fcntl(fd, F_GETFD));
         SAY(write(fd, "x", 1));
@@ -286,6 +310,45 @@ static void others(void)
     close(fresh);
 }
 
+static void put(int ep, int fd, uint32_t events, uint64_t label)
+{
+    struct epoll_event event = {.events = events, .data.u64 = label << 32 | (uint32_t)fd};
+    SAY(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event));
+}
+
+/* A set without close-on-exec goes on in the new image with what it had been told. */
+static void set_survives(enum how how)
+{
+    struct epoll_event event;
+    struct sockaddr_in any = {.sin_family = AF_INET};
+    socklen_t len = sizeof(any);
+    int ep = epoll_create1(0), server, told, client = say_pair(&server), other = say_pair(&told);
+    int wild = socket(AF_INET, SOCK_STREAM, 0), guest = socket(AF_INET, SOCK_STREAM, 0);
+    say_case("an epoll set");
+    SAY(bind(wild, (struct sockaddr *)&any, sizeof(any)));
+    SAY(listen(wild, 5));
+    getsockname(wild, (struct sockaddr *)&any, &len);
+    any.sin_addr = say_address.sin_addr;
+    put(ep, told, EPOLLIN | EPOLLET, 1);
+    SAY(write(other, "old", 3));
+    SAY(epoll_wait(ep, &event, 1, 5000));
+    put(ep, server, EPOLLIN, 2);
+    SAY(write(client, "ping", 4));
+    say_await(server, POLLIN);
+    run(how, "set", ep);
+    SAY(epoll_wait(ep, &event, 1, 60));
+    put(ep, wild, EPOLLIN, 3);
+    SAY(connect(guest, (struct sockaddr *)&any, sizeof(any)));
+    run(how, "set", ep);
+    close(ep);
+    close(wild);
+    close(guest);
+    close(server);
+    close(client);
+    close(told);
+    close(other);
+}
+
 static void spawn_dup2(void)
 {
     char buf[16];
@@ -416,6 +479,8 @@ int main(int argc, char **argv)
             stream((enum how)how);
     }
     others();
+    set_survives(EXECVE);
+    set_survives(SPAWN);
     spawn_dup2();
     passed_to_itself();
     in_flight();
