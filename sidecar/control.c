@@ -103,29 +103,43 @@ static void signals_ready(struct dmm_source *source, uint32_t events)
 
 /* ---- sockets ---- */
 
-int dmm_listen_unix(const char *dir, const char *name, int type, mode_t mode, struct dmm_err *err)
+/* The socket has its name only once it listens, so that whoever finds it is not refused. */
+static int listen_at(int fd, const char *dir, const char *name, mode_t mode)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    int n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s", dir, name);
+    char path[sizeof(addr.sun_path)];
+    int n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/.%s", dir, name);
     if (n < 0 || (size_t)n >= sizeof(addr.sun_path))
-        return dmm_err_set(err, ENAMETOOLONG,
-                           "%s/%s: a socket's path may have %zu bytes; choose a shorter pod "
-                           "directory",
-                           dir, name, sizeof(addr.sun_path) - 1);
-    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return dmm_err_set(err, errno, "%s: %s", addr.sun_path, strerror(errno));
+        return -ENAMETOOLONG;
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
     /* The pod directory's lock says that no other sidecar serves it: what is there is left over. */
     unlink(addr.sun_path);
     mode_t old = umask(0777 & ~mode);
     int rc = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
     umask(old);
-    if (rc || listen(fd, 512)) {
-        int code = errno;
+    if (rc)
+        return -errno;
+    if (!listen(fd, 512) && !rename(addr.sun_path, path))
+        return 0;
+    rc = -errno;
+    unlink(addr.sun_path);
+    return rc;
+}
+
+int dmm_listen_unix(const char *dir, const char *name, int type, mode_t mode, struct dmm_err *err)
+{
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int rc = fd < 0 ? -errno : listen_at(fd, dir, name, mode);
+    if (!rc)
+        return fd;
+    if (fd >= 0)
         close(fd);
-        return dmm_err_set(err, code, "%s: %s", addr.sun_path, strerror(code));
-    }
-    return fd;
+    if (rc == -ENAMETOOLONG)
+        return dmm_err_set(err, ENAMETOOLONG,
+                           "%s/%s: a socket's path may have %zu bytes; choose a shorter pod "
+                           "directory",
+                           dir, name, sizeof(((struct sockaddr_un *)0)->sun_path) - 2);
+    return dmm_err_set(err, -rc, "%s/%s: %s", dir, name, strerror(-rc));
 }
 
 /* ---- start and end ---- */
