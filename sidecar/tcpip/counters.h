@@ -5,7 +5,8 @@
  *
  * Names are snake_case and stay the same over versions. Counters only grow. A frame that is not
  * delivered raises exactly one counter whose name ends in _drop, _bad or _limit at the place where
- * it ends. Owned by the instance, its worker thread only.
+ * it ends; segments that were merged with the one before (tcp_merged) share its fate. Owned by the
+ * instance, its worker thread only.
  */
 #ifndef DMM_SIDECAR_TCPIP_COUNTERS_H
 #define DMM_SIDECAR_TCPIP_COUNTERS_H
@@ -86,6 +87,7 @@
     C(tcp_in)                                                                                      \
     C(tcp_out)                                                                                     \
     C(tcp_in_bytes)                                                                                \
+    C(tcp_merged)                                                                                  \
     C(tcp_out_bytes)                                                                               \
     C(tcp_csum_bad)                                                                                \
     C(tcp_header_bad)                                                                              \

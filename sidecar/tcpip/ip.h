@@ -43,6 +43,10 @@ struct ip_packet {
     uint32_t l4_len;
     const uint8_t *l3; /* the IP header, for net_icmp_error() */
     uint32_t l3_len;   /* whole packet */
+    /* TCP segments that net merged: their payloads, the first one's too; then l4_len is that of the
+     * first, `more` bytes follow in the others, and gso_size is set. NULL: all is at l4. */
+    const uint8_t *const *pieces;
+    uint32_t more;
     uint16_t gso_size; /* not 0: merged segments of this much payload each (the last may be less) */
     uint8_t proto;     /* IPPROTO_TCP, IPPROTO_UDP */
     uint8_t tos;       /* TOS or traffic class; ECN below */

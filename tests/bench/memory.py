@@ -10,6 +10,7 @@ CASES = [("request-response 64 B, 50 connections", ("rr", "50"), "1/s"),
          ("request-response 64 B, 10,000 connections", ("rr", "10000"), "1/s"),
          ("request-response 64 B, 100,000 connections", ("rr", "100000"), "1/s"),
          ("bulk, 1 connection", ("bulk",), "bit/s"),
+         ("bulk in segments of 1,448 B, 1 connection", ("segments",), "bit/s"),
          ("open and close", ("open",), "1/s")]
 
 

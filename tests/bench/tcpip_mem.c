@@ -5,6 +5,7 @@
  *
  *   tcpip_mem SECONDS rr CONNECTIONS     request-responses of 64 B, all connections at once
  *   tcpip_mem SECONDS bulk               bits, one connection
+ *   tcpip_mem SECONDS segments           likewise, the wire cuts large frames into segments
  *   tcpip_mem SECONDS open               opens and closes, 64 at a time
  *
  * Prints one number, per second of CPU time.
@@ -20,14 +21,16 @@
 #include <string.h>
 #include <time.h>
 
-#define SLOTS       512
-#define SLOT_SIZE   (66 * 1024)
-#define BATCH       64
-#define REQUEST     64
-#define RING        (1U << 20)
-#define MAX_CLIENTS 100000
-#define SERVERS     64 /* listening ports: room for 4-tuples */
-#define SEC         1000000000ULL
+#define SLOTS     512
+#define SLOT_SIZE (66 * 1024)
+#define BATCH     64
+/* of one frame: an MTU of 1500 */
+#define MOST_SEGMENTS 64
+#define REQUEST       64
+#define RING          (1U << 20)
+#define MAX_CLIENTS   100000
+#define SERVERS       64 /* listening ports: room for 4-tuples */
+#define SEC           1000000000ULL
 
 struct dmm_sock {
     struct end *end;
@@ -63,6 +66,7 @@ static struct {
     uint64_t now;
     uint64_t responses, bytes, opens;
     enum { CONNECT, RR, BULK, OPEN } mode;
+    bool cut; /* the wire segments: the receiver sees what a port without receive merge gives */
 } bench;
 
 static uint8_t payload[RING], sink[RING];
@@ -122,15 +126,63 @@ static const struct dmm_port_info *host_port_info(const struct dmm_host *host, u
     return &((const struct end *)host)->port;
 }
 
+static void store16(uint8_t *at, uint32_t value)
+{
+    at[0] = (uint8_t)(value >> 8);
+    at[1] = (uint8_t)value;
+}
+
+static uint32_t load32(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+/* One segment of a large frame, IPv4 without options. */
+static void put_segment(struct end *to, const struct slot *whole, uint32_t headers, uint32_t at,
+                        uint32_t len)
+{
+    struct slot *slot = &to->slots[to->tail++ % SLOTS];
+    uint8_t *ip = slot->data + 14, *tcp = ip + 20;
+    uint32_t sum = 0, seq;
+
+    memcpy(slot->data, whole->data, headers);
+    memcpy(slot->data + headers, whole->data + headers + at, len);
+    slot->len = headers + len;
+    slot->gso = DMM_GSO_NONE;
+    slot->gso_size = 0;
+    store16(ip + 2, slot->len - 14);
+    store16(ip + 10, 0);
+    for (unsigned i = 0; i < 20; i += 2)
+        sum += (uint32_t)ip[i] << 8 | ip[i + 1];
+    sum = (sum & 0xffff) + (sum >> 16);
+    store16(ip + 10, ~(sum + (sum >> 16)));
+    seq = load32(tcp + 4) + at;
+    store16(tcp + 4, seq >> 16);
+    store16(tcp + 6, seq);
+    if (whole->len > headers + at + len)
+        tcp[13] &= 0xf6; /* PSH, FIN */
+}
+
+static void cut(struct end *to, const struct slot *whole, uint32_t headers)
+{
+    const uint32_t payload_len = whole->len - headers;
+
+    for (uint32_t at = 0; at < payload_len; at += whole->gso_size)
+        put_segment(to, whole, headers, at,
+                    payload_len - at < whole->gso_size ? payload_len - at : whole->gso_size);
+}
+
 static int host_transmit(const struct dmm_host *host, unsigned port,
                          const struct dmm_tx_frame *frame)
 {
+    static struct slot whole;
     struct end *to = ((const struct end *)host)->peer;
-    struct slot *slot = &to->slots[to->tail % SLOTS];
+    const bool segments = bench.cut && frame->gso != DMM_GSO_NONE;
+    struct slot *slot = segments ? &whole : &to->slots[to->tail % SLOTS];
     uint32_t len = 0;
 
     (void)port;
-    if (to->tail - to->head == SLOTS) {
+    if (to->tail - to->head > SLOTS - (segments ? MOST_SEGMENTS : 1)) {
         to->peer_blocked = true;
         return -EAGAIN;
     }
@@ -141,7 +193,10 @@ static int host_transmit(const struct dmm_host *host, unsigned port,
     slot->len = len;
     slot->gso = frame->gso;
     slot->gso_size = frame->gso_size;
-    to->tail++;
+    if (segments)
+        cut(to, slot, frame->hdr_len);
+    else
+        to->tail++;
     return 0;
 }
 
@@ -572,12 +627,14 @@ int main(int argc, char **argv)
     if (seconds > 0 && argc == 4 && strcmp(argv[2], "rr") == 0 && connections >= 1 &&
         connections <= MAX_CLIENTS) {
         request_response((unsigned)connections, seconds);
-    } else if (seconds > 0 && argc == 3 && strcmp(argv[2], "bulk") == 0) {
+    } else if (seconds > 0 && argc == 3 &&
+               (strcmp(argv[2], "bulk") == 0 || strcmp(argv[2], "segments") == 0)) {
+        bench.cut = argv[2][0] == 's';
         bulk(seconds);
     } else if (seconds > 0 && argc == 3 && strcmp(argv[2], "open") == 0) {
         open_close(seconds);
     } else {
-        fprintf(stderr, "usage: tcpip_mem SECONDS rr CONNECTIONS | bulk | open\n");
+        fprintf(stderr, "usage: tcpip_mem SECONDS rr CONNECTIONS | bulk | segments | open\n");
         return 2;
     }
     return 0;

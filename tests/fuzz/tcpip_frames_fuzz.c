@@ -9,8 +9,9 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/tcp/node.h"
 
-#define ETH 14
-#define IP4 20
+#define ETH  14
+#define IP4  20
+#define MOST 9 /* segments in a batch */
 
 struct input {
     const uint8_t *data;
@@ -80,14 +81,19 @@ static void seen(struct node *node, const uint8_t *f, uint32_t len, const struct
     }
 }
 
-static void give(struct world *w, const uint8_t *bytes, uint32_t len, uint8_t flags)
+static void fill(struct dmm_frame *frame, const uint8_t *bytes, uint32_t len, uint8_t flags)
 {
     uint8_t *exact = malloc(len); /* so that a byte too far is seen */
-    const struct dmm_frame frame = {.data = exact, .len = len, .flags = flags};
 
     memcpy(exact, bytes, len);
-    node_frame(&w->node, &frame);
-    free(exact);
+    *frame = (struct dmm_frame){.data = exact, .len = len, .flags = flags};
+}
+
+static void give(struct world *w, const struct dmm_frame *frames, unsigned n)
+{
+    node_frames(&w->node, frames, n);
+    for (unsigned i = 0; i < n; i++)
+        free((void *)(uintptr_t)frames[i].data);
     node_poll(&w->node);
     if (w->arp_asked) {
         const struct dmm_frame reply = {.data = w->arp_reply, .len = 42};
@@ -98,9 +104,10 @@ static void give(struct world *w, const uint8_t *bytes, uint32_t len, uint8_t fl
     }
 }
 
-/* A segment near the connection's sequence numbers. */
-static void segment(struct world *w, struct input *in)
+/* A segment near the connection's sequence numbers, or `n` of a kind in a row, all in one batch. */
+static void segments(struct world *w, struct input *in, unsigned n)
 {
+    struct dmm_frame frames[MOST];
     uint8_t f[ETH + IP4 + 60 + 3000] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45};
     uint8_t *ip = f + ETH;
     uint8_t *tcp = ip + IP4;
@@ -113,7 +120,6 @@ static void segment(struct world *w, struct input *in)
 
     put16(tcp, w->peer_port);
     put16(tcp + 2, w->our_port);
-    put32(tcp + 4, w->peer_seq + (uint32_t)(int32_t)seq);
     put32(tcp + 8, w->our_seq + (uint32_t)(int32_t)ack);
     tcp[12] = (uint8_t)((20 + options) / 4 << 4);
     tcp[13] = flags;
@@ -129,19 +135,25 @@ static void segment(struct world *w, struct input *in)
     ip[16] = 10;
     ip[19] = 1;
     put16(ip + 10, sum_of(ip, IP4));
+    for (unsigned i = 0; i < n; i++) {
+        put32(tcp + 4, w->peer_seq + (uint32_t)(int32_t)seq + i * len);
+        fill(&frames[i], f, ETH + IP4 + 20 + options + len, DMM_FRAME_CSUM_OK);
+    }
     if (seq == 0)
-        w->peer_seq += len + (flags & TCP_SYN ? 1 : 0) + (flags & TCP_FIN ? 1 : 0);
-    give(w, f, ETH + IP4 + 20 + options + len, DMM_FRAME_CSUM_OK);
+        w->peer_seq += n * len + (flags & TCP_SYN ? 1 : 0) + (flags & TCP_FIN ? 1 : 0);
+    give(w, frames, n);
 }
 
 static void raw_frame(struct world *w, struct input *in)
 {
     uint8_t f[2048];
+    struct dmm_frame frame;
     const uint32_t len = 14 + take(in, 2) % 1500;
 
     for (uint32_t i = 0; i < len; i++)
         f[i] = (uint8_t)take(in, 1);
-    give(w, f, len, (uint8_t)(f[0] & DMM_FRAME_CSUM_OK));
+    fill(&frame, f, len, (uint8_t)(f[0] & DMM_FRAME_CSUM_OK));
+    give(w, &frame, 1);
 }
 
 static void app(struct world *w, struct input *in)
@@ -239,7 +251,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             w.peer_port = (uint16_t)(4000 + take(&in, 1) % 8);
             break;
         default:
-            segment(&w, &in);
+            segments(&w, &in, op & 0x80 ? 2 + (op >> 3) % (MOST - 1) : 1);
             break;
         }
     }

@@ -3,6 +3,7 @@
 #include "sidecar/tcpip/net/net.h"
 
 #include "sidecar/tcpip/net/checksum.h"
+#include "sidecar/tcpip/net/merge.h"
 
 bool net_l4_checksum_ok(const struct ip_packet *packet)
 {
@@ -21,11 +22,33 @@ static void protocol_unknown(struct net *net, const struct net_rx *rx)
         net_icmp_error(net, rx, NET_ICMP6_PARAMETER, 1, rx->next_field);
 }
 
+/* To TCP, together with the segments that continue it in the frames behind it. */
+static void deliver_tcp(struct net *net, struct net_rx *rx)
+{
+    struct net_run run;
+    run.n = 1;
+    if (rx->n_frames > 1 && net_run_possible(rx->p.l4, rx->p.l4_len))
+        net_run_find(rx->frames, rx->n_frames, &run);
+    if (run.n > 1) {
+        rx->taken = run.n;
+        rx->p.pieces = run.pieces;
+        rx->p.more = run.more;
+        rx->p.gso_size = run.size;
+        rx->p.flags |= IP_PACKET_CSUM_OK;
+        net->ip->count.tcp_merged += run.n - 1;
+        if (rx->v4)
+            net->ip->count.ip4_in += run.n - 1;
+        else
+            net->ip->count.ip6_in += run.n - 1;
+    }
+    net->upper->tcp(net->ip, &rx->p);
+}
+
 void net_deliver(struct net *net, struct net_rx *rx)
 {
     switch (rx->p.proto) {
     case IPPROTO_TCP:
-        net->upper->tcp(net->ip, &rx->p);
+        deliver_tcp(net, rx);
         return;
     case IPPROTO_UDP:
         net->upper->udp(net->ip, &rx->p);
@@ -61,10 +84,14 @@ static bool frame_is_ours(const struct net_port *port, const struct net_eth *eth
     return net_mac_is_group(&eth->dst) || net_mac_equal(&eth->dst, &port->mac);
 }
 
-static void ip_frame(struct net *net, struct net_port *port, const struct dmm_frame *frame,
-                     const struct net_eth *eth)
+/* Returns how many of the `n` frames it took. */
+static unsigned ip_frame(struct net *net, struct net_port *port, const struct dmm_frame *frame,
+                         unsigned n, const struct net_eth *eth)
 {
     struct net_rx rx = {.v4 = eth->type == NET_ETH_IPV4,
+                        .frames = frame,
+                        .n_frames = n,
+                        .taken = 1,
                         .p = {.l3 = frame->data + eth->hdr_len,
                               .l3_len = frame->len - eth->hdr_len,
                               .port = port->index}};
@@ -80,16 +107,18 @@ static void ip_frame(struct net *net, struct net_port *port, const struct dmm_fr
         net_ip4_input(net, &rx);
     else
         net_ip6_input(net, &rx);
+    return rx.taken;
 }
 
-static void frame_input(struct net *net, struct net_port *port, const struct dmm_frame *frame)
+/* Of a batch of `n` frames the first, and what goes with it; returns how many. */
+static unsigned frame_input(struct net *net, struct net_port *port, const struct dmm_frame *frame,
+                            unsigned n)
 {
     struct tcpip_counters *count = &net->ip->count;
     struct net_eth eth;
-    count->rx_frames++;
     if (!net_eth_parse(frame->data, frame->len, &eth)) {
         count->eth_short_bad++;
-        return;
+        return 1;
     }
     /* A priority tag (VLAN 0) is looked through; another VLAN than the port's is not ours. */
     uint16_t vlan = eth.vlan;
@@ -97,13 +126,12 @@ static void frame_input(struct net *net, struct net_port *port, const struct dmm
         vlan |= frame->vlan_tci & 0x0fff;
     if (vlan != port->vlan || !frame_is_ours(port, &eth)) {
         count->eth_dst_drop++;
-        return;
+        return 1;
     }
     switch (eth.type) {
     case NET_ETH_IPV4:
     case NET_ETH_IPV6:
-        ip_frame(net, port, frame, &eth);
-        break;
+        return ip_frame(net, port, frame, n, &eth);
     case NET_ETH_ARP:
         net_arp_input(net, port, frame->data + eth.hdr_len, frame->len - eth.hdr_len);
         break;
@@ -111,13 +139,16 @@ static void frame_input(struct net *net, struct net_port *port, const struct dmm
         count->eth_type_drop++;
         break;
     }
+    return 1;
 }
 
 void net_frames(struct tcpip *ip, unsigned port, const struct dmm_frame *frames, unsigned n)
 {
     struct net_port *p = net_port_of(ip->net, port);
-    for (unsigned i = 0; p && i < n; i++)
-        frame_input(ip->net, p, &frames[i]);
+    for (unsigned i = 0; p && i < n;)
+        i += frame_input(ip->net, p, &frames[i], n - i);
+    if (p)
+        ip->count.rx_frames += n;
     net_rearm_if_touched(ip->net);
 }
 

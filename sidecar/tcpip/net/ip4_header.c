@@ -61,6 +61,11 @@ enum net_ip4_fault net_ip4_read(const uint8_t *packet, size_t len, struct net_ip
     return check_options(packet, h->hdr_len, offset);
 }
 
+bool net_ip4_checksum_ok(const uint8_t *packet)
+{
+    return checksum20(packet) == 0;
+}
+
 bool net_ip4_read_quoted(const uint8_t *packet, size_t len, struct net_ip4_header *h)
 {
     if (len < NET_IP4_HDR || packet[0] >> 4 != 4)

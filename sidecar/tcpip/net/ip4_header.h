@@ -39,6 +39,8 @@ enum net_ip4_fault {
 
 enum net_ip4_fault net_ip4_read(const uint8_t *packet, size_t len, struct net_ip4_header *h,
                                 uint8_t *offset);
+/* Whether the checksum over a header without options, 20 bytes, is right. */
+bool net_ip4_checksum_ok(const uint8_t *packet);
 /* Without checksum, version or options check: for the header quoted in an ICMP error, of which
  * total_len bytes need not be there. False if it makes no sense. */
 bool net_ip4_read_quoted(const uint8_t *packet, size_t len, struct net_ip4_header *h);

@@ -105,6 +105,10 @@ struct net_rx {
     bool router_alert;
     bool reassembled;
     uint16_t next_field; /* IPv6: offset of the byte that names p.proto */
+    /* the batch from this packet's frame on; none: it is no frame. `taken` is how many frames it
+     * became */
+    const struct dmm_frame *frames;
+    unsigned n_frames, taken;
 };
 
 static inline struct net_port *net_port_of(struct net *net, unsigned port)

@@ -34,7 +34,8 @@ static bool parse(struct tcpip *ip, const struct ip_packet *packet, struct segme
     seg->flags = p[13];
     seg->wnd = get16(p + 14);
     seg->data = p + header;
-    seg->len = packet->l4_len - header;
+    seg->len = packet->l4_len - header + packet->more;
+    seg->skip = 0;
     (void)tcp_options_parse(&seg->options, p + TCP_HEADER_LEN, header - TCP_HEADER_LEN,
                             (seg->flags & TCP_SYN) != 0);
     return true;

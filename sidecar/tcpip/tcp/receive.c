@@ -54,7 +54,7 @@ static void trim(struct tcb *t, struct segment *seg)
             t->flags |= TCB_ACK_NOW;
         }
         seg->seq += old;
-        seg->data += cut;
+        seg->skip += cut;
         seg->len -= cut;
     }
     if (seq_gt(seg->seq + seg->len, t->rcv_nxt + wnd)) {
@@ -101,22 +101,30 @@ static void deliver_reassembled(struct tcb *t)
     }
 }
 
-/* Keeps bytes for later; returns how many are new and kept. */
-static uint32_t hold(struct tcb *t, uint32_t seq, const uint8_t *data, uint32_t len, bool *full)
+/* Keeps the segment's payload from `at` on for later; returns how many bytes are new and kept. */
+static uint32_t hold(struct tcb *t, const struct segment *seg, uint32_t at, bool *full)
 {
     const uint32_t max_blocks = 2 * (t->rcv_capacity / (REASSEMBLY_BLOCK / 2)) + 16;
+    uint32_t kept = 0, len;
 
-    return reassembly_insert(&tcp_of(t)->store, &t->ooo, seq, data, len, max_blocks, full);
+    *full = false;
+    for (; at < seg->len && !*full; at += len) {
+        const uint8_t *data = segment_piece(seg, at, &len);
+
+        kept += reassembly_insert(&tcp_of(t)->store, &t->ooo, seg->seq + at, data, len, max_blocks,
+                                  full);
+    }
+    return kept;
 }
 
 /* Bytes in turn that the ring refused: they were offered, so they are kept. They are not told by
  * SACK, which speaks of what lies beyond RCV.NXT. */
-static void hold_back(struct tcb *t, const uint8_t *data, uint32_t len)
+static void hold_back(struct tcb *t, const struct segment *seg, uint32_t at)
 {
     struct tcpip_counters *count = &t->s.ip->count;
     bool full;
 
-    if (hold(t, t->rcv_nxt, data, len, &full) > 0) {
+    if (hold(t, seg, at, &full) > 0) {
         t->flags |= TCB_RX_STALLED;
         count->tcp_rx_full_held++;
     }
@@ -131,7 +139,7 @@ static void out_of_order(struct tcb *t, const struct segment *seg)
     if (reassembly_covers(t->ooo, seg->seq, seg->seq + seg->len, &held) &&
         seq_gt(held.start, t->rcv_nxt))
         note_dsack(t, seg->seq, seg->seq + seg->len);
-    hold(t, seg->seq, seg->data, seg->len, &full);
+    hold(t, seg, 0, &full);
     t->s.ip->count.tcp_ooo_queued++;
     if (seq_gt(seg->seq, t->rcv_nxt))
         t->rcv_ooopack += segment_count(seg);
@@ -141,6 +149,22 @@ static void out_of_order(struct tcb *t, const struct segment *seg)
     t->flags &= ~(uint32_t)TCB_PINGPONG;
     if (t->quick_acks < 4)
         t->quick_acks = 4;
+}
+
+static void in_order(struct tcb *t, const struct segment *seg)
+{
+    uint32_t at = 0, len, taken;
+
+    do {
+        const uint8_t *data = segment_piece(seg, at, &len);
+
+        taken = deliver(t, data, len);
+        at += taken;
+    } while (taken == len && at < seg->len);
+    if (at < seg->len)
+        hold_back(t, seg, at);
+    else if (t->ooo != NULL)
+        deliver_reassembled(t);
 }
 
 /* At most two full segments wait for an ACK (MUST-59), and none for long. */
@@ -266,12 +290,7 @@ void tcb_text(struct tcb *t, const struct segment *arrived)
         t->flags |= TCB_FIN_RECEIVED;
     }
     if (seg.len > 0 && seg.seq == t->rcv_nxt && !(t->flags & TCB_RX_STALLED)) {
-        const uint32_t taken = deliver(t, seg.data, seg.len);
-
-        if (taken < seg.len)
-            hold_back(t, seg.data + taken, seg.len - taken);
-        else if (t->ooo != NULL)
-            deliver_reassembled(t);
+        in_order(t, &seg);
     } else if (seg.len > 0) {
         out_of_order(t, &seg);
     }

@@ -245,7 +245,8 @@ struct segment {
     const struct ip_packet *packet;
     uint32_t seq, ack, wnd; /* wnd as in the header */
     uint32_t len;           /* payload */
-    const uint8_t *data;
+    uint32_t skip;          /* bytes cut off in front of it */
+    const uint8_t *data;    /* what lies with the header: see segment_piece() */
     uint16_t src_port, dst_port;
     uint8_t flags; /* TCP_* */
     struct tcp_options options;
@@ -263,6 +264,21 @@ static inline uint32_t segment_count(const struct segment *seg)
     const uint32_t size = seg->packet->gso_size;
 
     return size == 0 || seg->len <= size ? 1 : (seg->len + size - 1) / size;
+}
+
+/* The payload from `at` on, as much of it as lies in one piece: *len bytes. at < seg->len. */
+static inline const uint8_t *segment_piece(const struct segment *seg, uint32_t at, uint32_t *len)
+{
+    const uint8_t *const *pieces = seg->packet->pieces;
+    const uint32_t size = seg->packet->gso_size;
+    const uint32_t from = seg->skip + at;
+
+    *len = seg->len - at;
+    if (pieces == NULL)
+        return seg->data + from;
+    if (size - from % size < *len)
+        *len = size - from % size;
+    return pieces[from / size] + from % size;
 }
 
 static inline struct tcb *tcb_of(struct tcpip_socket *s)

@@ -346,6 +346,11 @@ void node_frame(struct node *node, const struct dmm_frame *frame)
     tcpip_frames(node->ip, 0, frame, 1);
 }
 
+void node_frames(struct node *node, const struct dmm_frame *frames, unsigned n)
+{
+    tcpip_frames(node->ip, 0, frames, n);
+}
+
 const char *node_holds(const struct node *node)
 {
     const struct tcp *tcp = node->ip->tcp;

@@ -64,6 +64,7 @@ void node_stop(struct node *node);
 /* Polls until there is nothing to do at this time. */
 void node_poll(struct node *node);
 void node_frame(struct node *node, const struct dmm_frame *frame);
+void node_frames(struct node *node, const struct dmm_frame *frames, unsigned n);
 /* What the instance still holds though all sockets are closed; NULL: nothing. */
 const char *node_holds(const struct node *node);
 

@@ -222,9 +222,9 @@ static void fill_checksum(struct script *s, uint8_t *l4, uint32_t len, uint8_t p
     put16(l4 + offset, fold(sum16(l4, len, sum)));
 }
 
-void in(struct script *s, const char *segment)
+/* Returns the length of the frame. */
+static uint32_t make(struct script *s, uint8_t *frame, const char *segment)
 {
-    static uint8_t frame[FRAME_MAX];
     uint8_t *tcp = frame + l4_offset(s);
     struct line l;
     unsigned header = 20;
@@ -247,7 +247,29 @@ void in(struct script *s, const char *segment)
         wrap(s, frame, IPPROTO_TCP, (uint8_t)(l.ecn < 0 ? 0 : l.ecn), header + l.len);
 
     fill_checksum(s, tcp, header + l.len, IPPROTO_TCP, 16);
-    give(s, frame, len);
+    return len;
+}
+
+void in(struct script *s, const char *segment)
+{
+    static uint8_t frame[FRAME_MAX];
+
+    give(s, frame, make(s, frame, segment));
+}
+
+void in_together(struct script *s, const char *const *segments)
+{
+    static uint8_t bytes[IN_TOGETHER_MAX][FRAME_MAX];
+    struct dmm_frame frames[IN_TOGETHER_MAX] = {{0}};
+    unsigned n = 0;
+
+    for (; segments[n] != NULL; n++) {
+        assert_true(n < IN_TOGETHER_MAX);
+        frames[n].data = bytes[n];
+        frames[n].len = make(s, bytes[n], segments[n]);
+    }
+    node_frames(&s->node, frames, n);
+    run(s);
 }
 
 void in_too_big(struct script *s, uint32_t seq, uint16_t mtu)

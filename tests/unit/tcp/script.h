@@ -26,9 +26,10 @@
 
 #include "tests/unit/tcp/node.h"
 
-#define SCRIPT_QUEUE 1024
-#define PEER_PORT    4000
-#define OUR_PORT     80
+#define SCRIPT_QUEUE    1024
+#define PEER_PORT       4000
+#define IN_TOGETHER_MAX 32
+#define OUR_PORT        80
 
 #define SCRIPT_RTT_MS 20 /* of script_establish() */
 
@@ -68,6 +69,8 @@ void script_free(struct script *s);
 
 /* Fail the running CMocka test with a readable message. */
 void in(struct script *s, const char *segment);
+/* Several in one batch, as a port gives them; the list ends with NULL. */
+void in_together(struct script *s, const char *const *segments);
 void out(struct script *s, const char *segment);
 /* The next segment, sent `ms` after script_mark() (give or take `slack_ms`). */
 void out_at(struct script *s, uint64_t ms, uint64_t slack_ms, const char *segment);
