@@ -148,6 +148,15 @@ int dmm_mapping_instance(const struct dmm_mapping *mapping, const char *name)
     return -1;
 }
 
+bool dmm_mapping_by_process(const struct dmm_mapping *mapping)
+{
+    for (uint32_t i = 0; i < mapping->n_rules; i++) {
+        if (mapping->rules[i].process[0])
+            return true;
+    }
+    return false;
+}
+
 static bool name_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');

@@ -61,7 +61,7 @@ struct dmm_mapping_query {
     uint8_t direction; /* DMM_DIR_CONNECT or DMM_DIR_LISTEN */
     struct dmm_addr remote;
     struct dmm_addr local;
-    const char *process; /* comm of the calling process */
+    const char *process; /* comm of the calling process; NULL: not known */
 };
 
 /* What was decided: a set of instances (one bit for a connect), and by what. */
@@ -114,6 +114,9 @@ int dmm_mapping_from_word(struct dmm_mapping *mapping, const char *word,
 
 /* The canonical JSON form, malloc'ed, owned by the caller; NULL when out of memory. */
 char *dmm_mapping_format(const struct dmm_mapping *mapping);
+
+/* Does a rule ask for the process's name? If not, a query needs none. */
+bool dmm_mapping_by_process(const struct dmm_mapping *mapping);
 
 /* True if `name` is a valid instance name. */
 bool dmm_instance_name_valid(const char *name);

@@ -188,11 +188,14 @@ static inline uint32_t dmm_node_id(uint32_t socket, uint32_t slot)
 
 /* Kinds of news. Values are EPOLL*'s, which are POLL*'s. */
 enum {
-    DMM_EV_IN = 0x001,    /* bytes, a datagram, a connection to accept, or the end */
-    DMM_EV_OUT = 0x004,   /* room after tx_nospace, or connected */
-    DMM_EV_ERR = 0x008,   /* so_error was set */
-    DMM_EV_HUP = 0x010,   /* both directions are over */
-    DMM_EV_RDHUP = 0x2000 /* the peer's FIN */
+    DMM_EV_IN = 0x001,     /* bytes, a datagram, a connection to accept, or the end */
+    DMM_EV_OUT = 0x004,    /* room after tx_nospace, or connected */
+    DMM_EV_ERR = 0x008,    /* so_error was set */
+    DMM_EV_HUP = 0x010,    /* both directions are over */
+    DMM_EV_RDHUP = 0x2000, /* the peer's FIN */
+    /* No news, but a way to watch, in WATCH's events: as EPOLLEXCLUSIVE. Of the watches that say so
+     * those get IN and OUT that come up to the first whose waitset is armed. */
+    DMM_EV_EXCLUSIVE = 0x4000
 };
 
 /*

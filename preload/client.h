@@ -43,6 +43,7 @@ struct client {
     struct dmm_policy policy; /* this process's copy */
     uint32_t policy_generation;
     bool have_policy;
+    bool policy_by_process; /* a rule of it asks for the process's name, which costs system calls */
     /* Relaxed: options that a stream socket of an instance is known to take; options.c's bits. */
     _Atomic uint8_t options_taken[DMM_MAPPING_INSTANCES];
     /* The waitset that ATTACH or FORK brought, for the first thread that asks. */

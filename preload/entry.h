@@ -68,7 +68,8 @@ struct late {
     bool bound_port;                          /* the app chose the port */
     int backlog;                              /* of listen(); -1: not listening */
     _Atomic uint32_t turn;                    /* relaxed: where the fair merge begins */
-    struct peer_route routes[LATE_ROUTES];    /* under the entry's lock; by hash of the peer */
+    _Atomic uint32_t kernel_idle; /* relaxed: how often in a row the kernel had no connection */
+    struct peer_route routes[LATE_ROUTES]; /* under the entry's lock; by hash of the peer */
 };
 
 struct entry {

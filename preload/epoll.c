@@ -97,12 +97,14 @@ static void watch_parts(struct epoll_set *set, struct epoll_item *item)
 {
     uint32_t cookie = pool_index(&items, item) + 1;
     uint32_t n = socket_parts(item->entry);
+    bool exclusive = item->events & EPOLLEXCLUSIVE;
     item->n_watches = 0;
     for (uint32_t i = 0; i < n && item->entry->client == set->client; i++) {
         const struct part *part = socket_part(item->entry, i);
-        int slot = waiter_unpark(set->client, set->waitset, part, cookie);
+        int slot = exclusive ? -ENOENT : waiter_unpark(set->client, set->waitset, part, cookie);
         if (slot < 0)
-            slot = waiter_claim(set->client, set->waitset, part, cookie, EPOLL_ALL_NEWS);
+            slot = waiter_claim(set->client, set->waitset, part, cookie,
+                                EPOLL_ALL_NEWS | (exclusive ? DMM_EV_EXCLUSIVE : 0));
         if (slot < 0)
             break;
         item->slots[item->n_watches] = (uint8_t)slot;
@@ -177,8 +179,12 @@ static void unlink_item(struct epoll_set *set, struct epoll_item *item)
 static void unwatch(struct epoll_set *set, struct epoll_item *item)
 {
     for (uint32_t i = 0; i < item->n_watches && set->client && set->epoch == client_epoch(); i++) {
-        struct dmm_watch *watch = waiter_slot(set->client, item->watched[i].sock, item->slots[i]);
-        if (watch)
+        const struct part *part = &item->watched[i];
+        struct dmm_watch *watch = waiter_slot(set->client, part->sock, item->slots[i]);
+        /* One that is exclusive is of no use to an item that is not. */
+        if (watch && item->events & EPOLLEXCLUSIVE)
+            waiter_give_up(set->client, part->index, watch, item->slots[i]);
+        else if (watch)
             waiter_park(watch);
     }
     item->n_watches = 0;

@@ -28,6 +28,7 @@ static void renew(struct client *client)
             continue;
         client->policy = copy;
         client->policy_generation = generation;
+        client->policy_by_process = dmm_mapping_by_process(&copy.mapping);
         client->have_policy = true;
         return;
     }
@@ -113,6 +114,12 @@ struct dmm_instance_info policy_instance(struct client *client, uint32_t instanc
     return info;
 }
 
+/* This process's name, where a rule of the policy asks for it; else NULL. */
+static const char *process_name(const struct client *source, char buf[DMM_PROCESS_NAME])
+{
+    return source->policy_by_process ? client_comm(buf) : NULL;
+}
+
 int policy_connect(uint8_t protocol, const struct dmm_addr *remote, const struct dmm_addr *local,
                    struct client **client)
 {
@@ -124,7 +131,7 @@ int policy_connect(uint8_t protocol, const struct dmm_addr *remote, const struct
                                             .direction = DMM_DIR_CONNECT,
                                             .remote = *remote,
                                             .local = *local,
-                                            .process = client_comm(comm)};
+                                            .process = process_name(source, comm)};
     struct dmm_mapping_match match = dmm_mapping_match(&source->policy.mapping, &query);
     lock_drop(&source->policy_lock);
     int instance = __builtin_ctz(match.instances | 1u << 31);
@@ -180,7 +187,7 @@ int policy_listen(uint8_t protocol, const struct dmm_addr *local, struct client 
     const struct dmm_mapping_query query = {.protocol = protocol,
                                             .direction = DMM_DIR_LISTEN,
                                             .local = *local,
-                                            .process = client_comm(comm)};
+                                            .process = process_name(source, comm)};
     struct dmm_mapping_match match = dmm_mapping_match(&source->policy.mapping, &query);
     *by_default = match.rule < 0;
     *instances = match.instances;

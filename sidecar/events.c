@@ -14,6 +14,7 @@
 
 #define ALWAYS (DMM_EV_ERR | DMM_EV_HUP)
 #define MASK   (DMM_EV_IN | DMM_EV_OUT | DMM_EV_RDHUP | ALWAYS)
+#define KEPT   (MASK | DMM_EV_EXCLUSIVE) /* of what WATCH says */
 
 void dmm_sock_news(struct dmm_sock *sock, uint32_t events)
 {
@@ -89,7 +90,7 @@ int dmm_sock_watch(struct dmm_sock *sock, uint32_t slot, uint32_t waitset, uint3
         return -EINVAL;
     struct dmm_watch_private *mine = private_watch(sock, slot);
     mine->waitset = (uint16_t)waitset;
-    mine->events = (uint16_t)((events & MASK) | ALWAYS | (mine->events & DMM_WATCH_DEFERRED));
+    mine->events = (uint16_t)((events & KEPT) | ALWAYS | (mine->events & DMM_WATCH_DEFERRED));
     if (slot >= sock->n_watches)
         sock->n_watches = (uint16_t)(slot + 1);
 
@@ -109,6 +110,9 @@ int dmm_sock_watch(struct dmm_sock *sock, uint32_t slot, uint32_t waitset, uint3
 static void unwatch(struct dmm_sock *sock, uint32_t slot)
 {
     struct dmm_watch_private *mine = private_watch(sock, slot);
+    /* What it alone was told of, others are told of now: its owner may be dead. */
+    if (mine->events & DMM_EV_EXCLUSIVE && sock->rx_tail != sock->rx_head)
+        dmm_sock_news(sock, DMM_EV_IN);
     mine->events &= DMM_WATCH_DEFERRED;
     if (mine->events)
         return; /* its link is owed; the slot is free after that */
@@ -199,6 +203,14 @@ int dmm_sock_watches_inherit(struct dmm_sock *sock, const struct dmm_freed_socke
 
 /* ---- the end of a turn ---- */
 
+/* Does someone sleep there, for whom the doorbell will be rung? Who no longer does when that is
+ * looked at again has yet to look at the list, before it sleeps. */
+static bool sleeps(const struct dmm_client *client, uint32_t waitset)
+{
+    return atomic_load_explicit(&dmm_client_waitset(client, waitset)->armed,
+                                memory_order_relaxed) == 1;
+}
+
 static void push_all(struct dmm_sock *sock, uint32_t events)
 {
     if (sock->flags & DMM_SOCK_ROOM) {
@@ -206,9 +218,15 @@ static void push_all(struct dmm_sock *sock, uint32_t events)
         if (dmm_sock_tx_wanted(sock))
             events |= DMM_EV_OUT;
     }
-    for (uint32_t slot = 0; events && slot < sock->n_watches; slot++)
-        if (private_watch(sock, slot)->events & MASK)
-            push(sock, slot, events);
+    bool taken = false; /* by an exclusive watch: the others of that kind are left asleep */
+    for (uint32_t slot = 0; events && slot < sock->n_watches; slot++) {
+        const struct dmm_watch_private *mine = private_watch(sock, slot);
+        bool exclusive = mine->events & DMM_EV_EXCLUSIVE && !(events & ALWAYS);
+        if (!(mine->events & MASK) || (exclusive && taken))
+            continue;
+        push(sock, slot, events);
+        taken |= exclusive && sleeps(sock->client, mine->waitset);
+    }
 }
 
 static void link_deferred(struct dmm_sock *sock)

@@ -153,6 +153,16 @@ static void test_name_valid(void **state)
         assert_false(dmm_instance_name_valid(bad[i]));
 }
 
+static void test_by_process(void **state)
+{
+    UNUSED(state);
+    assert_false(dmm_mapping_by_process(&mapping));
+    snprintf(mapping.rules[1].process, DMM_PROCESS_NAME, "mysqld");
+    assert_true(dmm_mapping_by_process(&mapping));
+    mapping.n_rules = 1;
+    assert_false(dmm_mapping_by_process(&mapping));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +174,7 @@ int main(void)
         cmocka_unit_test_setup(test_full, valid_mapping),
         cmocka_unit_test_setup(test_instance_index, valid_mapping),
         cmocka_unit_test(test_name_valid),
+        cmocka_unit_test_setup(test_by_process, valid_mapping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
