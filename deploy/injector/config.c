@@ -49,6 +49,14 @@ static int read_link(struct injector_config *config, const struct dmm_json_at *a
                         : dmm_json_fail(err, at, "link", "is none of: %s", injector_link_names());
 }
 
+static int read_folder(const struct injector_config *config, const struct dmm_json_at *at,
+                       const char *key, const char **path, struct dmm_err *err)
+{
+    int rc = dmm_json_string(config->json, at, key, false, path, err);
+    return rc || !*path || **path == '/' ? rc
+                                         : dmm_json_fail(err, at, key, "must be an absolute path");
+}
+
 /* Parts that go into the pod as they are: the API server checks what is in them. */
 static int read_parts(struct injector_config *config, const struct dmm_json_at *at,
                       struct dmm_err *err)
@@ -76,9 +84,9 @@ static int read_parts(struct injector_config *config, const struct dmm_json_at *
 
 static int read_all(struct injector_config *config, const char *source, struct dmm_err *err)
 {
-    static const char *const known[] = {"version",     "stacks",          "link",      "images",
-                                        "podsDir",     "imagePullPolicy", "resources", "stackdArgs",
-                                        "hugepagesMi", "seccompProfile",  NULL};
+    static const char *const known[] = {
+        "version",   "stacks",     "link",        "images",         "podsDir",    "imagePullPolicy",
+        "resources", "stackdArgs", "hugepagesMi", "seccompProfile", "socketsDir", NULL};
     const struct dmm_json_at at = {source, ""};
     config->pods_dir = "/run/dmm/pods";
     int rc = dmm_json_keys(config->json, &at, known, err);
@@ -94,9 +102,12 @@ static int read_all(struct injector_config *config, const char *source, struct d
         rc =
             dmm_json_string(config->json, &at, "imagePullPolicy", false, &config->pull_policy, err);
     if (!rc)
-        rc = dmm_json_string(config->json, &at, "podsDir", false, &config->pods_dir, err);
-    if (!rc && config->pods_dir[0] != '/')
-        rc = dmm_json_fail(err, &at, "podsDir", "must be an absolute path");
+        rc = read_folder(config, &at, "podsDir", &config->pods_dir, err);
+    if (!rc)
+        rc = read_folder(config, &at, "socketsDir", &config->sockets_dir, err);
+    if (!rc && config->sockets_dir && !config->link->pair)
+        rc = dmm_json_fail(err, &at, "socketsDir", "link %s joins no pods by a socket",
+                           config->link->name);
     return rc ? rc : read_parts(config, &at, err);
 }
 

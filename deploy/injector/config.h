@@ -11,6 +11,8 @@
  *    "stackdArgs": ["--log-json"],             optional
  *    "resources": {…},                         optional: of the sidecar, as in a pod
  *    "seccompProfile": {"type": "…"},          optional: RuntimeDefault unless given
+ *    "socketsDir": "/run/dmm/pairs",           optional, of vhostuser and memif: where the sockets
+ *                                              of pods that are joined directly lie on the node
  *    "hugepagesMi": 0}                         optional: taken from hugepages of 2 MiB
  *
  * An unknown key is an error that names it.
@@ -32,6 +34,7 @@ struct injector_config {
     const char *stacks[DMM_MAPPING_INSTANCES - 1];
     const struct injector_link *link;
     const char *stackd_image, *shim_image, *pull_policy, *pods_dir;
+    const char *sockets_dir;                   /* or NULL */
     json_t *stackd_args, *resources, *seccomp; /* NULL: not given; not to be changed */
     uint32_t hugepages_mi;
 };

@@ -13,6 +13,7 @@
 #define INFO_VOLUME    "dmm-podinfo"
 #define DEVICE_VOLUME  "dmm-device"
 #define MAP_VOLUME     "dmm-bpf"
+#define PAIR_VOLUME    "dmm-sockets"
 #define MAP_PATH       "/run/dmm/bpf"
 #define SHIM_CONTAINER "dmm-shim"
 #define SIDECAR        "dmm-stackd"
@@ -263,6 +264,9 @@ static json_t *sidecar_json(const struct injector_config *config)
     }
     if (config->link->device)
         json_array_append_new(mounts, mount_json(DEVICE_VOLUME, config->link->device, false));
+    /* Where the node has it: the port file names sockets by the node's paths. */
+    if (config->sockets_dir)
+        json_array_append_new(mounts, mount_json(PAIR_VOLUME, config->sockets_dir, false));
     if (config->hugepages_mi) {
         snprintf(number, sizeof(number), "%u", config->hugepages_mi);
         json_array_append_new(env,
@@ -365,15 +369,17 @@ static int change_containers(const json_t *list, const json_t *annotations, bool
     return rc;
 }
 
+static json_t *host_json(const char *volume, const char *path, const char *type)
+{
+    return json_pack("{s:s, s:{s:s, s:s}}", "name", volume, "hostPath", "path", path, "type", type);
+}
+
 static int put_volumes(json_t *spec, const struct injector_config *config, struct dmm_err *err)
 {
     json_t *volumes = list_in(spec, "volumes", err);
     if (!volumes)
         return -EINVAL;
-    int rc = put(volumes, 0,
-                 json_pack("{s:s, s:{s:s, s:s}}", "name", POD_VOLUME, "hostPath", "path",
-                           config->pods_dir, "type", "Directory"),
-                 err);
+    int rc = put(volumes, 0, host_json(POD_VOLUME, config->pods_dir, "Directory"), err);
     if (!rc)
         rc = put(volumes, 1,
                  json_pack("{s:s, s:{s:s}}", "name", SHIM_VOLUME, "emptyDir", "sizeLimit", "16Mi"),
@@ -385,15 +391,12 @@ static int put_volumes(json_t *spec, const struct injector_config *config, struc
                            "fieldPath", "metadata.annotations"),
                  err);
     if (!rc && config->link->maps)
-        rc = put(volumes, 3,
-                 json_pack("{s:s, s:{s:s, s:s}}", "name", MAP_VOLUME, "hostPath", "path",
-                           config->link->maps, "type", "Directory"),
-                 err);
+        rc = put(volumes, 3, host_json(MAP_VOLUME, config->link->maps, "Directory"), err);
     if (!rc && config->link->device)
-        rc = put(volumes, 3,
-                 json_pack("{s:s, s:{s:s, s:s}}", "name", DEVICE_VOLUME, "hostPath", "path",
-                           config->link->device, "type", "CharDevice"),
-                 err);
+        rc = put(volumes, 3, host_json(DEVICE_VOLUME, config->link->device, "CharDevice"), err);
+    /* The end that comes second need not find it there. */
+    if (!rc && config->sockets_dir)
+        rc = put(volumes, 3, host_json(PAIR_VOLUME, config->sockets_dir, "DirectoryOrCreate"), err);
     return rc;
 }
 

@@ -5,12 +5,13 @@
 #include <string.h>
 
 static const struct injector_link links[] = {
-    {"veth", {"NET_RAW"}, NULL, NULL},         /* a packet socket */
-    {"sriov-netdev", {"NET_RAW"}, NULL, NULL}, /* the same, on a virtual function */
-    {"sriov-vfio", {"IPC_LOCK"}, NULL, NULL},  /* memory is pinned; /dev/vfio: the device plugin */
-    {"afxdp", {"NET_RAW"}, NULL, "/sys/fs/bpf/dmm"},
-    {"vhostuser", {NULL}, NULL, NULL},
-    {"tap", {NULL}, "/dev/net/tun", NULL}, /* the plugin makes it for the sidecar's user */
+    {"veth", {"NET_RAW"}, NULL, NULL, false},         /* a packet socket */
+    {"sriov-netdev", {"NET_RAW"}, NULL, NULL, false}, /* the same, on a virtual function */
+    {"sriov-vfio", {"IPC_LOCK"}, NULL, NULL, false},  /* pinned memory; the device plugin's files */
+    {"afxdp", {"NET_RAW"}, NULL, "/sys/fs/bpf/dmm", false},
+    {"vhostuser", {NULL}, NULL, NULL, true},
+    {"memif", {NULL}, NULL, NULL, true},
+    {"tap", {NULL}, "/dev/net/tun", NULL, false}, /* the plugin makes it for the sidecar's user */
 };
 
 const struct injector_link *injector_link_find(const char *name)
@@ -28,5 +29,5 @@ bool injector_link_is_root(const struct injector_link *link)
 
 const char *injector_link_names(void)
 {
-    return "veth, sriov-netdev, sriov-vfio, afxdp, vhostuser, tap";
+    return "veth, sriov-netdev, sriov-vfio, afxdp, vhostuser, memif, tap";
 }

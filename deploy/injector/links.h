@@ -17,8 +17,8 @@ struct injector_link {
     /* A capability helps only root: Kubernetes gives others none that stays over exec. */
     const char *capabilities[INJECTOR_CAPABILITIES]; /* none: the sidecar is not root */
     const char *device;                              /* a node's character device, or NULL */
-    const char
-        *maps; /* the node\'s folder of pinned maps, one folder for each pod in it, or NULL */
+    const char *maps; /* the node's folder of pinned maps, a folder per pod in it, or NULL */
+    bool pair;        /* pods may be joined by a socket of a folder that is neither's own */
 };
 
 /* NULL: there is no such link. */

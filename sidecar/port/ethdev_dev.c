@@ -10,6 +10,7 @@
 #include <rte_ethdev.h>
 #include <rte_vhost.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -104,8 +105,19 @@ void ethdev_dev_close(struct ethdev_port *p)
     remove_device(p->dev.id);
 }
 
+static bool folder_is_there(const char *socket)
+{
+    char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+    const char *slash = strrchr(socket, '/');
+    int n = snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - socket) : 0, socket);
+    return n <= 0 || access(folder, F_OK) == 0;
+}
+
 static const char *why_none(const struct ethdev_port *p)
 {
+    if (p->args.virtio_user && !folder_is_there(p->args.path))
+        return ": the folder of its socket is not there: it has to be mounted into the sidecar "
+               "(socketsDir of the injector)";
     if (p->args.virtio_user)
         return ": no peer there, or a wrong argument";
     if (!p->args.pci)

@@ -16,24 +16,6 @@ setup_file() {
 }
 teardown_file() { k8s_teardown; }
 
-# The node's configuration with a link of deploy/; the runtime sees the change by itself.
-use_link() { # LINK [JQ-FILTER]
-    local ours
-    ours=$(jq "${2:-.}" "$TOP/deploy/kustomize/links/$1/cni.json")
-    node_conf n 1 chained ".plugins[1] += (\$ours | del(.ipam)) | .plugins[1].mode = \"chained\"" --argjson ours "$ours"
-    export INJECTOR_CONFIG=$TOP/deploy/kustomize/links/$1/injector.json
-    sleep 0.5 # containerd's watch of the folder
-}
-
-# The sidecar of a pod is user 65532, and has not one capability.
-unprivileged() { # POD
-    local rights
-    rights=$(in_node n cat "/proc/$(kubelet n pid "$1" dmm-stackd)/status")
-    [ "$(awk '$1 == "Uid:" { print $2 }' <<<"$rights")" = 65532 ]
-    [ "$(grep -cE '^Cap(Prm|Eff|Bnd|Inh|Amb):\s*0000000000000000$' <<<"$rights")" -eq 5 ]
-    grep -E '^NoNewPrivs:\s*1$' <<<"$rights"
-}
-
 client_of_link() { # NAME
     apply n "$EXAMPLES/redis.yaml" "name: redis-client=name: $1" 'image: redis:7
     args: [sleep, infinity]=image: nginx:stable

@@ -127,6 +127,7 @@ static void rights_follow_the_link(void **state)
         const char *config, *capabilities, *user;
     } links[] = {
         {",\"link\":\"vhostuser\"", "{\"drop\":[\"ALL\"]}", "65532"},
+        {",\"link\":\"memif\"", "{\"drop\":[\"ALL\"]}", "65532"},
         {",\"link\":\"tap\"", "{\"drop\":[\"ALL\"]}", "65532"},
         {",\"link\":\"sriov-vfio\"", "{\"drop\":[\"ALL\"],\"add\":[\"IPC_LOCK\"]}", "0"},
         {",\"link\":\"sriov-netdev\"", "{\"drop\":[\"ALL\"],\"add\":[\"NET_RAW\"]}", "0"},
@@ -145,6 +146,20 @@ static void rights_follow_the_link(void **state)
     pod = inject(POD(FAST, ONE), ",\"link\":\"tap\"");
     same(pod, "spec/volumes/3/hostPath/path", "\"/dev/net/tun\"");
     same(pod, "spec/initContainers/1/volumeMounts/2/mountPath", "\"/dev/net/tun\"");
+    json_decref(pod);
+}
+
+static void pods_that_are_joined_directly_share_a_folder(void **state)
+{
+    UNUSED(state);
+    json_t *pod =
+        inject(POD(FAST, ONE), ",\"link\":\"vhostuser\",\"socketsDir\":\"/run/dmm/pairs\"");
+    same(pod, "spec/volumes/3/hostPath",
+         "{\"path\":\"/run/dmm/pairs\",\"type\":\"DirectoryOrCreate\"}");
+    same(pod, "spec/initContainers/1/volumeMounts/2",
+         "{\"name\":\"dmm-sockets\",\"mountPath\":\"/run/dmm/pairs\"}");
+    /* The app has no part in it: the shim and the pod's own folder are all that it gets. */
+    assert_int_equal(json_array_size(at(pod, "spec/containers/0/volumeMounts")), 2);
     json_decref(pod);
 }
 
@@ -260,6 +275,8 @@ static void configuration_errors_name_the_key(void **state)
         {"{" BASE ",\"lnik\":\"veth\"}", "lnik"},
         {"{" BASE ",\"link\":\"wire\"}", "link"},
         {"{" BASE ",\"podsDir\":\"run\"}", "podsDir"},
+        {"{" BASE ",\"link\":\"vhostuser\",\"socketsDir\":\"run\"}", "socketsDir"},
+        {"{" BASE ",\"link\":\"veth\",\"socketsDir\":\"/run\"}", "socketsDir: link veth"},
         {"{" BASE ",\"hugepagesMi\":-1}", "hugepagesMi"},
         {"{" BASE ",\"stackdArgs\":[1]}", "stackdArgs"},
         {"{" BASE ",\"seccompProfile\":{}}", "seccompProfile"},
@@ -284,6 +301,7 @@ int main(void)
         cmocka_unit_test(leaves_alone_who_has_not_opted_in),
         cmocka_unit_test(adds_sidecar_shim_and_volumes),
         cmocka_unit_test(rights_follow_the_link),
+        cmocka_unit_test(pods_that_are_joined_directly_share_a_folder),
         cmocka_unit_test(hugepages_with_memory_beside_them),
         cmocka_unit_test(keeps_what_the_user_preloads),
         cmocka_unit_test(skips_containers_and_takes_sidecars),
