@@ -26,9 +26,11 @@ static void protocol_unknown(struct net *net, const struct net_rx *rx)
 static void deliver_tcp(struct net *net, struct net_rx *rx)
 {
     struct net_run run;
-    run.n = 1;
-    if (rx->n_frames > 1 && net_run_possible(rx->p.l4, rx->p.l4_len))
-        net_run_find(rx->frames, rx->n_frames, &run);
+    if (rx->n_frames < 2 || !net_run_possible(rx->p.l4, rx->p.l4_len)) {
+        net->upper->tcp(net->ip, &rx->p);
+        return;
+    }
+    net_run_find(rx->frames, rx->n_frames, &run);
     if (run.n > 1) {
         rx->taken = run.n;
         rx->p.pieces = run.pieces;

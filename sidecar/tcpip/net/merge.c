@@ -99,6 +99,7 @@ void net_run_find(const struct dmm_frame *frames, unsigned n, struct net_run *ru
 {
     struct view first, next;
     run->n = 1;
+    run->more = run->size = 0;
     if (n < 2 || !view(&frames[0], &first) || first.tcp[13] & TCP_PSH)
         return;
     uint32_t size = first.l4_len - first.hdr_len, seq = net_get32(first.tcp + 4);

@@ -26,7 +26,7 @@
 #define NET_RUN_MAX TCP_LOOK_AHEAD
 
 struct net_run {
-    unsigned n;                         /* frames, at least 1; if it is 1, all else is unset */
+    unsigned n;                         /* frames, at least 1; if it is 1, there are no pieces */
     uint32_t more;                      /* bytes of payload behind the first frame's */
     uint16_t size;                      /* payload of each but the last */
     const uint8_t *pieces[NET_RUN_MAX]; /* the payload of each */

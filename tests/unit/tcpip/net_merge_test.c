@@ -47,22 +47,23 @@ static void resize(struct batch *b, unsigned i, uint32_t payload)
 
 static void make(struct batch *b, bool v4)
 {
+    static const uint8_t eth[12] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2};
+    static const uint8_t ip4[20] = {0x45, 0, 0,  0, 0, 0, 0x40, 0, 0x40, 6,
+                                    0,    0, 10, 0, 0, 2, 10,   0, 0,    1};
+    static const uint8_t ip6[40] = {0x60, 0,  0x12, 0x34,     0,           0,
+                                    6,    64, 0xfd, [23] = 2, [24] = 0xfd, [39] = 1};
+    static const uint8_t tcp_header[TCP_HDR] = {0x0f, 0xa0, 0,    80, 0, 0, 0, 0, 0, 0, 0,
+                                                1,    0x80, 0x10, 1,  0, 0, 0, 0, 0, 1, 1,
+                                                8,    10,   0,    0,  0, 1, 0, 0, 0, 2};
     *b = (struct batch){.ip_len = v4 ? 20 : 40};
     for (unsigned i = 0; i < FRAMES; i++) {
         uint8_t *f = b->bytes[i], *ip = f + NET_ETH_HDR, *tcp = ip + b->ip_len;
-        memcpy(f, "\2\0\0\0\0\1\2\0\0\0\0\2", 12);
+        memcpy(f, eth, sizeof(eth));
         net_put16(f + 12, v4 ? NET_ETH_IPV4 : NET_ETH_IPV6);
-        if (v4) {
-            memcpy(ip, "\x45\0\0\0\0\0\x40\0\x40\6\0\0\12\0\0\2\12\0\0\1", 20);
+        memcpy(ip, v4 ? ip4 : ip6, b->ip_len);
+        if (v4)
             net_put16(ip + 4, (uint16_t)(i * 7)); /* identifications do not matter */
-        } else {
-            memcpy(ip, "\x60\0\x12\x34\0\0\6\x40\xfd", 9);
-            ip[23] = 2;
-            ip[24] = 0xfd;
-            ip[39] = 1;
-        }
-        memcpy(tcp, "\x0f\xa0\0\x50\0\0\0\0\0\0\0\1\x80\x10\1\0\0\0\0\0\1\1\10\12\0\0\0\1\0\0\0\2",
-               TCP_HDR);
+        memcpy(tcp, tcp_header, sizeof(tcp_header));
         net_put32(tcp + 4, 0xffffff00u + i * PAYLOAD); /* they wrap */
         memset(tcp + TCP_HDR, (int)i, PAYLOAD);
         b->frames[i] = (struct dmm_frame){.data = f};
