@@ -286,7 +286,7 @@ struct dmm_socket {
     _Atomic uint32_t rx_lock; /* [A] acq/rel CAS */
     _Atomic uint32_t tx_lock; /* [A] acq/rel CAS */
     _Atomic uint32_t
-        app_private[7]; /* [A] options that the shim answers itself, shared by processes */
+        app_private[8]; /* [A] options that the shim answers itself, shared by processes */
 
     /* Line 2: both; each a rare or one-sided RMW. */
     _Alignas(DMM_CACHE_LINE) _Atomic uint32_t so_error; /* [S] store rel; [A] exchange with 0 */
@@ -310,7 +310,8 @@ struct dmm_datagram_header {
     struct dmm_addr peer;  /* rx: sender; tx: destination, family 0: the connected one */
     struct dmm_addr local; /* rx: destination; tx: source wanted, family 0: any */
     uint8_t ttl, tos;      /* tx: 0: the socket's own */
-    uint8_t reserved[6];
+    uint16_t segment; /* not 0: datagrams of so many bytes each in a row, the last may be less */
+    uint8_t reserved[4];
 };
 _Static_assert(sizeof(struct dmm_datagram_header) == 64, "records keep 8-byte steps");
 
@@ -319,6 +320,7 @@ static inline uint32_t dmm_datagram_record_size(uint32_t payload)
     return (uint32_t)sizeof(struct dmm_datagram_header) + ((payload + 7) & ~7u);
 }
 #define DMM_DATAGRAM_MAX 65507u
+#define DMM_SEGMENTS_MAX 128u /* of one record to send; Linux's UDP_MAX_SEGMENTS */
 
 /* ---- policy ---- */
 

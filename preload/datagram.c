@@ -4,6 +4,7 @@
 #include "common/ring.h"
 #include "preload/calls.h"
 #include "preload/ioctx.h"
+#include "preload/linux_options.h"
 #include "preload/options.h"
 
 #include <errno.h>
@@ -83,6 +84,10 @@ static void add_wanted(const struct entry *entry, const struct dmm_datagram_head
 {
     struct dmm_datagram_header plain = *header;
     size_t used = 0;
+    if (status & STATUS_GRO && header->segment) {
+        int segment = header->segment;
+        add_control(msg, &used, IPPROTO_UDP, UDP_GRO, &segment, sizeof(segment));
+    }
     dmm_addr_unmap(&plain.local);
     if (entry->family == AF_INET6)
         add_wanted6(&plain, status, msg, &used);
@@ -116,6 +121,12 @@ static int take_header_control(const struct cmsghdr *c, size_t len,
 static int take_one_control(const struct cmsghdr *c, struct dmm_datagram_header *header)
 {
     size_t len = c->cmsg_len - CMSG_LEN(0);
+    if (c->cmsg_level == IPPROTO_UDP) {
+        if (c->cmsg_type != UDP_SEGMENT || len != sizeof(header->segment))
+            return -EINVAL;
+        memcpy(&header->segment, CMSG_DATA(c), sizeof(header->segment));
+        return 0;
+    }
     if (c->cmsg_level == SOL_SOCKET)
         return c->cmsg_type == SCM_RIGHTS ? 0 : -EINVAL;
     if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
@@ -308,9 +319,12 @@ ssize_t datagram_send(struct entry *entry, const struct part *part, const struct
         return -EOPNOTSUPP;
     memset(&header, 0, sizeof(header));
     header.len = (uint32_t)total;
+    header.segment = (uint16_t)socket_word(part->sock, WORD_SEGMENT);
     if (to)
         header.peer = *to;
     int r = take_control(msg, &header);
+    if (r == 0 && header.segment && header.len > header.segment * DMM_SEGMENTS_MAX)
+        r = -EINVAL;
     bool nonblock = (flags & MSG_DONTWAIT) || socket_nonblock(entry);
     while (r == 0) {
         r = may_send(part->sock, to);

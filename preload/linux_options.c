@@ -7,7 +7,6 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <netinet/udp.h>
 #include <string.h>
 
 /* Where the headers of a C library do not have them. IPV6_FLOWINFO_SEND is of linux/in6.h, which
@@ -47,12 +46,6 @@
 #endif
 #ifndef TCP_TX_DELAY
 #define TCP_TX_DELAY 37
-#endif
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
 #endif
 #ifndef IP_RECVFRAGSIZE
 #define IP_RECVFRAGSIZE 25
@@ -213,8 +206,8 @@ static const struct linux_option table[] = {
 
     FLAG(D, UDP_CORK, U, STATUS_CORK),
     INT(D, UDP_ENCAP, U, HOW_FIXED, 0, 0, 0),
-    INT(D, UDP_SEGMENT, U, HOW_FIXED, 0, USHRT_MAX, 0),
-    BOOL(D, UDP_GRO, U, HOW_FIXED, 0),
+    {D, UDP_SEGMENT, U, HOW_WORD, SHAPE_INT, 0, 0, USHRT_MAX, 0, WORD_SEGMENT},
+    {D, UDP_GRO, U, HOW_STACK, SHAPE_BOOL, 0, 0, 0, 0, STATUS_GRO},
     BOOL(D, UDP_NO_CHECK6_TX, U, HOW_FIXED, 0),
     BOOL(D, UDP_NO_CHECK6_RX, U, HOW_FIXED, 0),
 

@@ -10,13 +10,22 @@
 #ifndef DMM_PRELOAD_LINUX_OPTIONS_H
 #define DMM_PRELOAD_LINUX_OPTIONS_H
 
+#include <netinet/udp.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
+/* Where the headers of a C library do not have them. */
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
 /* Who does an option. */
 enum option_how {
     HOW_FLAG,      /* the shim: a bit of the status word (`arg`) */
+    HOW_WORD,      /* the shim: a word (`arg`) */
     HOW_TIMEOUT,   /* the shim: a word of time (`arg`) */
     HOW_LOWAT,     /* the shim */
     HOW_LINGER,    /* the shim, and the sidecar at close */

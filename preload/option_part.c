@@ -184,6 +184,9 @@ int option_set_part(struct client *client, const struct part *part,
     case HOW_FLAG:
         set_flag(part->sock, option->arg, checked.number != 0);
         return 0;
+    case HOW_WORD:
+        socket_set_word(part->sock, (enum socket_word)option->arg, (uint32_t)checked.number);
+        return 0;
     case HOW_TIMEOUT:
         return set_timeout(part->sock, (enum socket_word)option->arg, value, len);
     case HOW_LINGER:
@@ -417,6 +420,10 @@ int option_get_part(struct client *client, const struct part *part,
     switch (option->how) {
     case HOW_FLAG:
         linux_option_give(level, (socket_word(part->sock, WORD_STATUS) & option->arg) != 0, value,
+                          len);
+        return 0;
+    case HOW_WORD:
+        linux_option_give(level, (int)socket_word(part->sock, (enum socket_word)option->arg), value,
                           len);
         return 0;
     case HOW_TIMEOUT:

@@ -20,6 +20,7 @@ enum socket_word {
     WORD_LINGER_S,
     WORD_SNDBUF, /* as getsockopt tells it; 0: not set */
     WORD_RCVBUF,
+    WORD_SEGMENT, /* UDP_SEGMENT: bytes; 0: none */
 };
 enum {
     STATUS_NONBLOCK = 1 << 0,
@@ -38,6 +39,7 @@ enum {
     STATUS_CORK = 1 << 13, /* TCP_CORK, UDP_CORK */
     STATUS_MORE = 1 << 14, /* a stream is corked for MSG_MORE */
     STATUS_KEPT_APPEND = 1 << 15,
+    STATUS_GRO = 1 << 16, /* UDP_GRO */
 };
 
 #define SOCKET_AT_ONCE UINT32_MAX

@@ -82,7 +82,10 @@ struct dmm_sock {
     uint32_t rx_head, rx_tail, rx_limit, rx_burst;
     uint64_t rx_burst_start;
     struct dmm_old_ring *rx_old;
-    uint32_t tx_head, tx_tail, tx_limit, tx_record;
+    uint32_t tx_head, tx_tail, tx_limit;
+    /* Of the oldest datagram: its record's size and payload, how much the stack saw in the last
+     * tx_datagram() and how much of the payload went before that. */
+    uint32_t tx_record, tx_payload, tx_shown, tx_cut;
 
     /* Listener: backlog and queue. Queued: its listener (NULL once that is closed), its place. */
     struct dmm_sock *listener, *queue_next, *queue_prev;

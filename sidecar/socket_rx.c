@@ -215,6 +215,8 @@ int dmm_sock_rx_datagram(struct dmm_sock *sock, const struct dmm_datagram *datag
                                          .local = datagram->local,
                                          .ttl = datagram->ttl,
                                          .tos = datagram->tos};
+    if (sock->instance->ops->capabilities & DMM_STACK_SEGMENTS)
+        header.segment = datagram->segment;
     char *ring = rx_at(sock);
     uint32_t size = dmm_ring_size(sock->rx_ref);
     uint32_t at = sock->rx_tail;

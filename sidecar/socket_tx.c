@@ -161,6 +161,10 @@ bool dmm_sock_tx_datagram(struct dmm_sock *sock, struct dmm_datagram *datagram)
     uint32_t record = dmm_datagram_record_size(header.len);
     if (record > held)
         return bad_record(sock, "cut short");
+    if (header.segment && header.len > header.segment * DMM_SEGMENTS_MAX)
+        return bad_record(sock, "too many segments");
+    if (sock->tx_cut && sock->tx_cut >= header.len)
+        return bad_record(sock, "became shorter");
     if (!addr_ok(&header.peer) || !addr_ok(&header.local))
         return bad_record(sock, "an address of no family");
     *datagram = (struct dmm_datagram){.peer = header.peer,
@@ -168,16 +172,28 @@ bool dmm_sock_tx_datagram(struct dmm_sock *sock, struct dmm_datagram *datagram)
                                       .ifindex = header.ifindex,
                                       .ttl = header.ttl,
                                       .tos = header.tos,
-                                      .len = header.len};
+                                      .len = header.len - sock->tx_cut};
+    if (header.segment && datagram->len > header.segment) {
+        if (sock->instance->ops->capabilities & DMM_STACK_SEGMENTS)
+            datagram->segment = header.segment;
+        else
+            datagram->len = header.segment; /* one after the other */
+    }
     dmm_sock_map_address(sock, &datagram->peer);
     dmm_sock_map_address(sock, &datagram->local);
-    pieces(sock, sock->tx_head + (uint32_t)sizeof(header), header.len, datagram->iov);
+    pieces(sock, sock->tx_head + (uint32_t)sizeof(header) + sock->tx_cut, datagram->len,
+           datagram->iov);
     sock->tx_record = record;
+    sock->tx_payload = header.len;
+    sock->tx_shown = datagram->len;
     return true;
 }
 
 void dmm_sock_tx_datagram_done(struct dmm_sock *sock)
 {
+    sock->tx_cut += sock->tx_shown;
+    if (sock->tx_cut < sock->tx_payload)
+        return;
     dmm_sock_tx_consume(sock, sock->tx_record);
-    sock->tx_record = 0;
+    sock->tx_record = sock->tx_cut = 0;
 }

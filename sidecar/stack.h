@@ -126,12 +126,14 @@ struct dmm_open {
     uint16_t protocol; /* IPPROTO_TCP, IPPROTO_UDP */
 };
 
-/* One datagram. rx: `peer` is the sender, `local` its destination address (family 0: unknown). */
+/* One datagram, or with DMM_STACK_SEGMENTS several of one flow in a row. rx: `peer` is the sender,
+ * `local` its destination address (family 0: unknown). */
 struct dmm_datagram {
     struct dmm_addr peer;
     struct dmm_addr local;
     uint32_t ifindex;    /* port number + 1; 0 unknown */
     uint8_t ttl, tos;    /* 0: not given */
+    uint16_t segment;    /* not 0: datagrams of so many bytes each, the last may be less */
     struct iovec iov[2]; /* len 0 in the second if it is not needed */
     uint32_t len;        /* of the payload, all of iov */
 };
@@ -212,6 +214,9 @@ enum {
     DMM_STACK_IPV6 = 1 << 3,
     DMM_STACK_PORTS = 1 << 4,  /* needs at least one port */
     DMM_STACK_SINGLE = 1 << 5, /* at most one instance per process */
+    /* dmm_datagram.segment counts, both ways. Without it the host cuts what an app sends by
+     * UDP_SEGMENT, and takes what it gets for one datagram. */
+    DMM_STACK_SEGMENTS = 1 << 6,
 };
 
 struct dmm_stack_config {

@@ -142,6 +142,28 @@ ifindex() { # a|b: of the interface that leads to the other
     done
 }
 
+@test "UDP_SEGMENT and UDP_GRO: many datagrams in one call and in one frame, both ways" {
+    local name from six
+    for name in a b; do
+        from=$(other $name)
+        for six in "" -6; do
+            # shellcheck disable=SC2086
+            udp_bg $name segments_receive "$(pod ip $six $name)" 5009 0
+            # shellcheck disable=SC2086
+            udp "$from" segments_send "$(pod ip $six $name)" 5009
+            said $name "whole in 25"
+            # The kernel's packet sockets pass such frames since 6.2.
+            # shellcheck disable=SC2086
+            [ "$(printf '%s\n' 6.2 "$(uname -r)" | sort -V | head -n 1)" = 6.2 ] || continue
+            # shellcheck disable=SC2086
+            udp_bg $name segments_receive "$(pod ip $six $name)" 5010 1
+            # shellcheck disable=SC2086
+            udp "$from" segments_send "$(pod ip $six $name)" 5010
+            said $name "whole in 1 1200"
+        done
+    done
+}
+
 @test "large datagrams are cut into fragments and put together, both ways" {
     local name from six
     for name in a b; do

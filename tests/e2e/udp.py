@@ -10,6 +10,8 @@
     udp.py ask ADDRESS PORT                 send, and print where the answer came from
     udp.py refused ADDRESS PORT             send to a closed port: the errors, in order
     udp.py fragments_send|fragments_receive ADDRESS PORT    a datagram of 30000 known bytes
+    udp.py segments_send ADDRESS PORT       the same bytes in datagrams of 1200, by one call
+    udp.py segments_receive ADDRESS PORT GRO    in how many receives they came, with UDP_GRO 0 or 1
 """
 import errno
 import socket
@@ -152,6 +154,30 @@ def fragments_receive(address, port):
     s.bind((address, int(port)))
     say("bound")
     say("whole" if s.recv(65535) == LARGE else "wrong")
+
+
+UDP_SEGMENT, UDP_GRO = 103, 104
+
+
+def segments_send(address, port):
+    s = new(address)
+    s.sendto(b"there?", (address, int(port)))  # now the neighbour is known
+    s.recv(10)
+    s.sendmsg([LARGE], [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", 1200))], 0, (address, int(port)))
+
+
+def segments_receive(address, port, gro):
+    s = new(address)
+    s.bind((address, int(port)))
+    s.setsockopt(socket.IPPROTO_UDP, UDP_GRO, int(gro))
+    say("bound")
+    s.sendto(b"yes", s.recvfrom(10)[1])
+    got, sizes = [], set()
+    while sum(map(len, got)) < len(LARGE):
+        data, control, _, _ = s.recvmsg(65535, 100)
+        got.append(data)
+        sizes |= {struct.unpack("=i", c[2])[0] for c in control if c[:2] == (socket.IPPROTO_UDP, UDP_GRO)}
+    say("whole" if b"".join(got) == LARGE else "wrong", "in", len(got), *sizes)
 
 
 globals()[sys.argv[1]](*sys.argv[2:])

@@ -519,6 +519,83 @@ CASE(udp_gso_option, "udp(7): UDP_SEGMENT and UDP_GRO")
     for (int i = 0; i < 3; i++)
         SAY(recv(b, got, sizeof(got), MSG_DONTWAIT));
     SAY(setsockopt(b, IPPROTO_UDP, 104, &on, sizeof(on)));
+    SAY(send(a, big, 1500, 0));
+    SAY(send(a, big, 300, 0));
+    say_settle();
+    for (int i = 0; i < 3; i++)
+        SAY(recv(b, got, sizeof(got), MSG_DONTWAIT));
+}
+
+static void send_segments(int a, int b, int segment, size_t len)
+{
+    static char big[70000], got[70000];
+    long n = 0, bytes = 0;
+    printf("%zu bytes by %d\n", len, segment);
+    SAY(setsockopt(a, IPPROTO_UDP, 103, &segment, sizeof(segment)));
+    SAY(send(a, big, len, 0));
+    say_settle();
+    for (ssize_t r; (r = recv(b, got, sizeof(got), MSG_DONTWAIT)) >= 0; n++)
+        bytes += r;
+    printf("%ld datagrams, %ld bytes\n", n, bytes);
+}
+
+CASE(udp_gso_limits, "udp(7): UDP_SEGMENT: at most 128 segments, and no more than a datagram holds")
+{
+    int b, a = o_udp_pair(&b);
+    send_segments(a, b, 1, 128);
+    send_segments(a, b, 1, 129);
+    send_segments(a, b, 500, 64000);
+    send_segments(a, b, 500, 64001);
+    send_segments(a, b, 1000, 65507);
+    send_segments(a, b, 1000, 65508);
+    send_segments(a, b, 500, 500);
+    send_segments(a, b, 500, 0);
+    send_segments(a, b, 0, 3000);
+}
+
+/* One sendmsg with ancillary data of the UDP level. */
+static void send_with(int a, size_t len, int type, const void *value, size_t size)
+{
+    char big[3000] = "", control[CMSG_SPACE(8)] = {0};
+    struct iovec iov = {big, len};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control,
+                         .msg_controllen = CMSG_SPACE(size)};
+    *CMSG_FIRSTHDR(&msg) = (struct cmsghdr){CMSG_LEN(size), IPPROTO_UDP, type};
+    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), value, size);
+    SAY(sendmsg(a, &msg, 0));
+}
+
+CASE(udp_gso_control, "udp(7): UDP_SEGMENT by message goes before the socket's; UDP_GRO tells it")
+{
+    const uint16_t segment = 700, none = 0;
+    const int wide = 700, on = 1;
+    static char got[3000];
+    char control[200];
+    int b, a = o_udp_pair(&b);
+    SAY(setsockopt(b, IPPROTO_UDP, 104, &on, sizeof(on)));
+    SAY(setsockopt(b, IPPROTO_IP, IP_RECVTTL, &on, sizeof(on)));
+    send_with(a, 1500, 103, &segment, sizeof(segment));
+    send_with(a, 1500, 103, &wide, sizeof(wide));
+    send_with(a, 1500, 103, &segment, 1);
+    send_with(a, 1500, 104, &wide, sizeof(wide));
+    send_with(a, 1500, 103, &none, sizeof(none));
+    say_settle();
+    for (int i = 0; i < 2; i++) {
+        struct iovec iov = {got, sizeof(got)};
+        struct msghdr msg = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof(control)};
+        SAY(recvmsg(b, &msg, MSG_DONTWAIT));
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+            int v = 0;
+            memcpy(&v, CMSG_DATA(c), sizeof(v));
+            printf("level %d type %d len %zu: %d\n", c->cmsg_level, c->cmsg_type,
+                   (size_t)c->cmsg_len, v);
+        }
+    }
 }
 
 CASE(udp_multicast_loop, "ip(7): a group's members get what is sent to it, the sender's host too")

@@ -122,8 +122,8 @@ const struct dmm_stack_ops dmm_stack_tcpip_ops = {
     .abi = DMM_STACK_ABI,
     .size = sizeof(struct dmm_stack_ops),
     .type = "tcpip",
-    .capabilities =
-        DMM_STACK_TCP | DMM_STACK_UDP | DMM_STACK_IPV4 | DMM_STACK_IPV6 | DMM_STACK_PORTS,
+    .capabilities = DMM_STACK_TCP | DMM_STACK_UDP | DMM_STACK_IPV4 | DMM_STACK_IPV6 |
+                    DMM_STACK_PORTS | DMM_STACK_SEGMENTS,
     .create = create,
     .destroy = destroy,
     .input = input,

@@ -42,6 +42,7 @@ struct udp_socket {
     bool recverr;    /* IP_RECVERR: soft errors too */
     bool no_loop;    /* IP_MULTICAST_LOOP 0 */
     bool mc_all_off; /* IP_MULTICAST_ALL 0: only groups that this socket joined */
+    bool gro;        /* UDP_GRO: datagrams that came merged go up merged */
     uint8_t mc_ttl;  /* IP_MULTICAST_TTL */
     uint8_t mc_port; /* IP_MULTICAST_IF: port number + 1; 0 by route */
     uint8_t n_memberships;
@@ -50,6 +51,7 @@ struct udp_socket {
     struct udp_socket *queue_next, **queue_pprev; /* of ready or blocked */
     struct udp_socket *all_next, **all_pprev;
     struct net_flow flow; /* of the last destination */
+    uint32_t sent;        /* bytes of the oldest datagram, if that is one to be cut */
     struct udp_membership memberships[UDP_MEMBERSHIPS];
 };
 

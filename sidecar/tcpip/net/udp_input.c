@@ -33,11 +33,14 @@ static void deliver(struct tcpip *ip, struct udp_socket *u, const struct arrival
         .ttl = p->ttl,
         .tos = p->tos,
     };
-    uint32_t at = 0;
+    uint32_t at = 0, most = a->segment ? a->segment : a->len;
+    if (u->gro && a->len > most) {
+        d.segment = a->segment;
+        ip->count.udp_in += (a->len - 1) / most;
+        most = a->len;
+    }
     do {
-        uint32_t len = a->len - at;
-        if (a->segment && len > a->segment)
-            len = a->segment;
+        uint32_t len = a->len - at < most ? a->len - at : most;
         d.iov[0].iov_base = (void *)(uintptr_t)(a->payload + at);
         d.iov[0].iov_len = len;
         d.len = len;

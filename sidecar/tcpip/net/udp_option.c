@@ -5,6 +5,7 @@
 #include "sidecar/tcpip/net/member.h"
 
 #include <errno.h>
+#include <netinet/udp.h>
 
 static int find_membership(const struct udp_socket *u, const struct ip_addr *group, int port)
 {
@@ -174,10 +175,20 @@ static int set_int(struct udp_socket *u, int level, int name, int v)
     return 0;
 }
 
+static int set_gro(struct udp_socket *u, const void *value, uint32_t len)
+{
+    int v, rc = socket_option_int(value, len, &v);
+    if (!rc)
+        u->gro = v != 0;
+    return rc;
+}
+
 int udps_setsockopt(struct tcpip_socket *s, int level, int name, const void *value, uint32_t len)
 {
     struct udp_socket *u = udps_of(s);
     u->flow.generation = 0; /* an option may change where it goes */
+    if (level == SOL_UDP && name == UDP_GRO)
+        return set_gro(u, value, len);
     if (level != SOL_IP && level != SOL_IPV6)
         return -ENOPROTOOPT;
     if (name == MCAST_JOIN_GROUP)
@@ -211,6 +222,8 @@ int udps_getsockopt(struct tcpip_socket *s, int level, int name, void *value, ui
 {
     struct udp_socket *u = udps_of(s);
     int v;
+    if (level == SOL_UDP && name == UDP_GRO)
+        return socket_option_put_int(u->gro, value, len);
     if (level != SOL_IP && level != SOL_IPV6)
         return -ENOPROTOOPT;
     if (level == SOL_IP ? name == IP_MTU : name == IPV6_MTU)

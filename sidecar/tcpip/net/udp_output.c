@@ -137,15 +137,14 @@ static void set_df(const struct udp_socket *u, struct net_flow *flow, uint32_t l
     flow->flags = (uint8_t)(df ? flow->flags | NET_FLOW_DF : flow->flags & ~NET_FLOW_DF);
 }
 
-static int send_one(struct tcpip *ip, struct udp_socket *u, const struct dmm_datagram *d)
+/* Where the datagram goes, looked up. 0 or a negative errno. */
+static int resolve(struct tcpip *ip, struct udp_socket *u, const struct dmm_datagram *d,
+                   uint16_t *port)
 {
     struct ip_addr dst, src;
-    uint16_t port;
-    int rc = address(u, d, &dst, &src, &port);
+    int rc = address(u, d, &dst, &src, port);
     if (rc)
         return rc;
-    if (d->len > MAX_PAYLOAD || d->iov[0].iov_len + d->iov[1].iov_len != d->len)
-        return -EMSGSIZE;
     udps_flow(u, &dst, &src, output_port(d));
     rc = net_flow_resolve(ip, &u->flow);
     if (rc == -EADDRNOTAVAIL && u->flow_src_chosen) {
@@ -153,24 +152,89 @@ static int send_one(struct tcpip *ip, struct udp_socket *u, const struct dmm_dat
         udps_flow(u, &dst, &src, output_port(d));
         rc = net_flow_resolve(ip, &u->flow);
     }
-    if (rc)
-        return rc;
-    set_df(u, &u->flow, d->len);
+    return rc;
+}
+
+/* Adds payload[at, at + len) of the datagram. */
+static void put_payload(struct net_tx *tx, const struct dmm_datagram *d, uint32_t at, uint32_t len)
+{
+    tx->payload_len = len;
+    for (unsigned i = 0; i < 2 && len; i++) {
+        uint32_t there = (uint32_t)d->iov[i].iov_len;
+        uint32_t skip = at < there ? at : there;
+        uint32_t n = len < there - skip ? len : there - skip;
+        if (n)
+            tx->payload[tx->n_payload++] = (struct iovec){(uint8_t *)d->iov[i].iov_base + skip, n};
+        at -= skip;
+        len -= n;
+    }
+}
+
+/* Sends payload[at, at + len), in datagrams of `segment` bytes if that is not 0. */
+static int send_part(struct tcpip *ip, struct udp_socket *u, const struct dmm_datagram *d,
+                     uint16_t port, uint32_t at, uint32_t len, uint16_t segment)
+{
     uint8_t buf[NET_HEADROOM + UDP_HDR], *h = buf + NET_HEADROOM;
     net_put16(h, u->local_port);
     net_put16(h + 2, port);
-    net_put16(h + 4, (uint16_t)(UDP_HDR + d->len));
+    net_put16(h + 4, (uint16_t)(UDP_HDR + len));
     net_put16(h + 6, 0);
     struct net_tx tx = {.l4 = h,
                         .l4_len = UDP_HDR,
                         .csum_offset = 6,
                         .tos = d->tos ? d->tos : u->s.tos,
                         .ttl = d->ttl,
-                        .payload_len = d->len};
-    for (unsigned i = 0; i < 2; i++)
-        if (d->iov[i].iov_len)
-            tx.payload[tx.n_payload++] = d->iov[i];
-    return net_output(ip, &u->flow, &tx);
+                        .gso = segment ? DMM_GSO_UDP : DMM_GSO_NONE,
+                        .gso_size = segment};
+    put_payload(&tx, d, at, len);
+    int rc = net_output(ip, &u->flow, &tx);
+    if (!rc)
+        ip->count.udp_out += segment ? (len + segment - 1) / segment : 1;
+    return rc;
+}
+
+/* How much of what is left goes in one frame: whole segments, as many as the port cuts. One that
+ * waits for its neighbour goes by itself, since only such frames are kept. */
+static uint32_t frame_payload(const struct udp_socket *u, const struct dmm_datagram *d,
+                              uint32_t left, uint32_t hdr)
+{
+    uint32_t most = d->segment;
+    bool known = u->flow.neighbour || u->flow.flags & NET_FLOW_LOOP;
+    if (known && u->flow.max_gso > hdr + most)
+        most = (u->flow.max_gso - hdr) / most * most;
+    return left < most ? left : most;
+}
+
+/* UDP_SEGMENT. -EAGAIN: u->sent bytes are sent, the rest has to wait. */
+static int send_segments(struct tcpip *ip, struct udp_socket *u, const struct dmm_datagram *d,
+                         uint16_t port)
+{
+    uint32_t hdr = UDP_HDR + (ip_addr_is_v4(&u->flow.dst) ? 20u : 40u);
+    if (hdr + d->segment > u->flow.mtu)
+        return -EMSGSIZE; /* as Linux: segments are not fragmented */
+    set_df(u, &u->flow, d->segment);
+    while (u->sent < d->len) {
+        uint32_t len = frame_payload(u, d, d->len - u->sent, hdr);
+        int rc = send_part(ip, u, d, port, u->sent, len, len > d->segment ? d->segment : 0);
+        if (rc)
+            return rc;
+        u->sent += len;
+    }
+    return 0;
+}
+
+static int send_one(struct tcpip *ip, struct udp_socket *u, const struct dmm_datagram *d)
+{
+    uint16_t port;
+    if (d->len > MAX_PAYLOAD || d->iov[0].iov_len + d->iov[1].iov_len != d->len)
+        return -EMSGSIZE;
+    int rc = resolve(ip, u, d, &port);
+    if (rc)
+        return rc;
+    if (d->segment && d->len > d->segment)
+        return send_segments(ip, u, d, port);
+    set_df(u, &u->flow, d->len);
+    return send_part(ip, u, d, port, 0, d->len, 0);
 }
 
 unsigned udps_send(struct tcpip *ip, struct udp_socket *u)
@@ -195,12 +259,11 @@ unsigned udps_send(struct tcpip *ip, struct udp_socket *u)
             return n;
         }
         ip->host->tx_datagram_done(u->s.sock);
+        u->sent = 0;
         if (rc) {
             ip->count.udp_send_error++;
             if (!u->closing)
                 ip->host->soft_error(u->s.sock, -rc);
-        } else {
-            ip->count.udp_out++;
         }
     }
     enqueue(u, udp, UDP_READY);

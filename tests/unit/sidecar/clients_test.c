@@ -227,6 +227,21 @@ static void a_datagram_cut_short(void **state)
     expect_end();
 }
 
+static void a_datagram_of_too_many_segments(void **state)
+{
+    struct {
+        struct dmm_datagram_header header;
+        char payload[DMM_SEGMENTS_MAX + 8];
+    } out = {.header = {.len = DMM_SEGMENTS_MAX, .segment = 1}};
+    (void)state;
+    uint32_t d = (uint32_t)sim_open(&scene.sim, 1, SOCK_DGRAM, 0);
+    sim_write(&scene.sim, d, &out, dmm_datagram_record_size(out.header.len));
+    expect_no_end();
+    out.header.len++;
+    sim_write(&scene.sim, d, &out, dmm_datagram_record_size(out.header.len));
+    expect_end();
+}
+
 /* ---- commands ---- */
 
 static void unknown_ops(void **state)
@@ -458,6 +473,7 @@ int main(void)
         LIE(a_datagram_of_an_impossible_length),
         LIE(a_datagram_to_an_unknown_family),
         LIE(a_datagram_cut_short),
+        LIE(a_datagram_of_too_many_segments),
         LIE(unknown_ops),
         LIE(op_zero),
         LIE(socket_beyond_the_table),

@@ -384,6 +384,35 @@ static void datagrams_keep_their_bounds(void **state)
     }
 }
 
+/* For a stack that does not cut what was sent by UDP_SEGMENT the host does. */
+static void segments_are_cut(void **state)
+{
+    struct {
+        struct dmm_datagram_header header;
+        char payload[24];
+    } out = {.header = {.len = 19, .segment = 8}, .payload = "nineteen characters"}, in;
+    static const char *const parts[] = {"nineteen", " charact", "ers"};
+    (void)state;
+    uint32_t a = (uint32_t)sim_open(&sim, 1, SOCK_DGRAM, 0);
+    uint32_t b = (uint32_t)sim_open(&sim, 1, SOCK_DGRAM, 0);
+    assert_int_equal(sim_bind(&sim, b, 53), 0);
+    assert_int_equal(sim_connect_to(&sim, a, 53), 0);
+    for (int i = 0; i < 300; i++) { /* laps of the ring */
+        uint32_t record = dmm_datagram_record_size(19);
+        assert_int_equal(sim_write(&sim, a, &out, record), record);
+        sim_pause(&sim);
+        for (int part = 0; part < 3; part++) {
+            uint32_t len = (uint32_t)strlen(parts[part]);
+            record = dmm_datagram_record_size(len);
+            assert_int_equal(sim_read(&sim, b, &in, record), record);
+            assert_int_equal(in.header.len, len);
+            assert_int_equal(in.header.segment, 0);
+            assert_memory_equal(in.payload, parts[part], len);
+        }
+    }
+    assert_int_equal(sim_read(&sim, b, &in, sizeof(in)), 0);
+}
+
 static void shutdown_of_a_listener_wakes_who_accepts(void **state)
 {
     (void)state;
@@ -484,6 +513,7 @@ int main(void)
         LIFE(a_linked_index_is_not_reused_while_there_are_others),
         LIFE(adopted_listeners_are_shared),
         LIFE(datagrams_keep_their_bounds),
+        LIFE(segments_are_cut),
         LIFE(shutdown_of_a_listener_wakes_who_accepts),
         LIFE(open_connects_too),
         LIFE(an_open_that_cannot_connect_leaves_no_socket),

@@ -59,6 +59,8 @@ static int host_transmit(const struct dmm_host *host, unsigned port,
     struct lab *lab = of(host);
     if (lab->transmit_rc)
         return lab->transmit_rc;
+    if (lab->transmit_room && lab->n_sent >= lab->transmit_room)
+        return -EAGAIN;
     size_t len = 0, at = 0;
     for (unsigned i = 0; i < frame->n_iov; i++)
         len += frame->iov[i].iov_len;

@@ -32,7 +32,8 @@ struct lab {
     struct dmm_stack_address addresses[2][4];
     struct dmm_stack_route routes[2][2];
     unsigned n_ports;
-    int transmit_rc; /* what transmit() returns */
+    int transmit_rc;        /* what transmit() returns */
+    unsigned transmit_room; /* not 0: the port is full with so many since lab_clear() */
     unsigned n_sent;
     struct lab_frame sent[LAB_FRAMES]; /* the first LAB_FRAMES since lab_clear() */
     /* what went up, last of each */
