@@ -8,6 +8,7 @@
 #include <linux/if_arp.h>
 #include <netinet/in.h>
 #include <netlink/errno.h>
+#include <netlink/msg.h>
 #include <string.h>
 
 int dmm_nl_errno(int rc)
@@ -145,6 +146,24 @@ int dmm_nl_link_set_mac(struct rtnl_link *link, const uint8_t mac[6], struct dmm
     rtnl_link_set_addr(link, addr);
     nl_addr_put(addr);
     return 0;
+}
+
+int dmm_nl_ask(struct nl_sock *sock, struct nl_msg *msg, int (*on_answer)(struct nl_msg *, void *),
+               void *arg, struct dmm_err *err)
+{
+    bool dump = msg && (nlmsg_hdr(msg)->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
+    int rc =
+        msg ? nl_socket_modify_cb(sock, NL_CB_VALID, NL_CB_CUSTOM, on_answer, arg) : -NLE_NOMEM;
+    if (!rc) {
+        rc = nl_send_auto(sock, msg);
+        rc = rc < 0 ? rc : nl_recvmsgs_default(sock);
+        if (!rc && !dump) /* the object, and then the kernel's word that this was all */
+            rc = nl_wait_for_ack(sock);
+        nl_socket_modify_cb(sock, NL_CB_VALID, NL_CB_DEFAULT, NULL, NULL);
+    }
+    if (msg)
+        nlmsg_free(msg);
+    return rc < 0 ? dmm_err_set(err, dmm_nl_errno(rc), "%s", nl_geterror(rc)) : 0;
 }
 
 bool dmm_nl_has_address(const char *name)

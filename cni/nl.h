@@ -41,6 +41,11 @@ struct rtnl_link *dmm_nl_link_new(struct dmm_err *err);
 /* Sets the hardware address of an object. */
 int dmm_nl_link_set_mac(struct rtnl_link *link, const uint8_t mac[6], struct dmm_err *err);
 
+/* Sends a request, a dump or not, and hands each answer to `on_answer`. `msg` is freed; NULL is out
+ * of memory. */
+int dmm_nl_ask(struct nl_sock *sock, struct nl_msg *msg, int (*on_answer)(struct nl_msg *, void *),
+               void *arg, struct dmm_err *err);
+
 /* An address makes an interface of ours somebody's: a gateway's, say. Link-local ones come by
  * themselves and don't count. True also if the addresses can't be read. */
 bool dmm_nl_has_address(const char *name);

@@ -13,7 +13,8 @@
  *                          "net1","kind":"packet","link":"veth","mac":"02:00:00:00:00:01","mtu":
  *                          1500,"addresses":["10.88.0.2/16"],"routes":[{"dst":"0.0.0.0/0","gw":
  *                          "10.88.0.1"}]}; mac, gw may be absent; kind "ethdev" has "devargs",
- *                          kind "afxdp" has "xskMap" and "queues"
+ *                          kind "afxdp" has "xskMap" and "queues", and may have "busyPoll" with
+ *                          "busyPollBudget"
  *     stackd.sock        the sidecar's attach socket (made by the sidecar)
  *     api.sock           the sidecar's HTTP API (made by the sidecar)
  *     *.sock             vhost-user sockets, where the link has them
@@ -38,16 +39,18 @@
 #include <jansson.h>
 #include <net/if.h>
 
-#define DMM_PODDIR_ROOT    "/run/dmm"
-#define DMM_ATTACH_SOCKET  "stackd.sock"
-#define DMM_API_SOCKET     "api.sock"
-#define DMM_FILE_MAX       ((size_t)256 * 1024)
-#define DMM_PORT_ADDRESSES 16
-#define DMM_PORT_ROUTES    32
-#define DMM_PORT_MAP_PATH  256
-#define DMM_PORT_QUEUES    16
-#define DMM_POD_PORTS      8
-#define DMM_STACK_TYPE     16
+#define DMM_PODDIR_ROOT      "/run/dmm"
+#define DMM_ATTACH_SOCKET    "stackd.sock"
+#define DMM_API_SOCKET       "api.sock"
+#define DMM_FILE_MAX         ((size_t)256 * 1024)
+#define DMM_PORT_ADDRESSES   16
+#define DMM_PORT_ROUTES      32
+#define DMM_PORT_MAP_PATH    256
+#define DMM_PORT_QUEUES      16
+#define DMM_PORT_BUSY_POLL   1000000 /* microseconds */
+#define DMM_PORT_BUSY_BUDGET 65535   /* SO_BUSY_POLL_BUDGET has 16 bits */
+#define DMM_POD_PORTS        8
+#define DMM_STACK_TYPE       16
 
 enum dmm_port_kind {
     DMM_PORT_PACKET, /* AF_PACKET with PACKET_VNET_HDR on the interface `ifname`: link veth */
@@ -73,6 +76,8 @@ struct dmm_port_config {
     char devargs[256];               /* ethdev only: "net_virtio_user0,path=…" */
     char xsk_map[DMM_PORT_MAP_PATH]; /* afxdp only: where the map of sockets is pinned */
     unsigned queues;                 /* afxdp only: receive queues of the interface */
+    uint32_t busy_poll_us;           /* afxdp only: SO_BUSY_POLL; 0: no busy polling */
+    uint32_t busy_budget;            /* and SO_BUSY_POLL_BUDGET, frames */
     uint8_t mac[6];                  /* all zero: the device's own */
     uint32_t mtu;                    /* bytes of L3 */
     unsigned n_addresses;

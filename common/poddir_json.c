@@ -77,7 +77,7 @@ static int parse_devargs(const json_t *root, const struct dmm_json_at *at,
 static int parse_xsk(const json_t *root, const struct dmm_json_at *at, struct dmm_port_config *port,
                      struct dmm_err *err)
 {
-    static const char *const keys[] = {"xskMap", "queues"};
+    static const char *const keys[] = {"xskMap", "queues", "busyPoll", "busyPollBudget"};
     uint32_t queues = 0;
     bool afxdp = port->kind == DMM_PORT_AFXDP;
     for (size_t i = 0; !afxdp && i < sizeof(keys) / sizeof(keys[0]); i++)
@@ -87,6 +87,12 @@ static int parse_xsk(const json_t *root, const struct dmm_json_at *at, struct dm
     if (ret == 0 && afxdp)
         ret = dmm_json_uint(root, at, "queues", true, 1, DMM_PORT_QUEUES, &queues, err);
     port->queues = queues;
+    if (ret == 0 && afxdp)
+        ret = dmm_json_uint(root, at, "busyPoll", false, 1, DMM_PORT_BUSY_POLL, &port->busy_poll_us,
+                            err);
+    if (ret == 0 && port->busy_poll_us)
+        ret = dmm_json_uint(root, at, "busyPollBudget", true, 1, DMM_PORT_BUSY_BUDGET,
+                            &port->busy_budget, err);
     return ret;
 }
 
@@ -226,9 +232,9 @@ static int parse_routes(const json_t *root, const struct dmm_json_at *at,
 static int parse_port(struct dmm_port_config *port, const json_t *root, const char *source,
                       struct dmm_err *err)
 {
-    static const char *const known[] = {"version", "ifname",    "kind",   "link",
-                                        "devargs", "xskMap",    "queues", "mac",
-                                        "mtu",     "addresses", "routes", NULL};
+    static const char *const known[] = {
+        "version",  "ifname",         "kind", "link", "devargs",   "xskMap", "queues",
+        "busyPoll", "busyPollBudget", "mac",  "mtu",  "addresses", "routes", NULL};
     const struct dmm_json_at at = {source, ""};
     int ret = dmm_json_keys(root, &at, known, err);
     if (ret == 0)
@@ -330,6 +336,10 @@ json_t *dmm_port_config_json(const struct dmm_port_config *port)
     if (port->kind == DMM_PORT_AFXDP) {
         bad |= json_object_set_new(root, "xskMap", json_string(port->xsk_map));
         bad |= json_object_set_new(root, "queues", json_integer(port->queues));
+        if (port->busy_poll_us) {
+            bad |= json_object_set_new(root, "busyPoll", json_integer(port->busy_poll_us));
+            bad |= json_object_set_new(root, "busyPollBudget", json_integer(port->busy_budget));
+        }
     }
     if (memcmp(port->mac, no_mac, sizeof(no_mac)) != 0)
         bad |= json_object_set_new(root, "mac", format_mac(port->mac));

@@ -8,7 +8,8 @@
  * the device is put back. So a device whose owner died without DEL can be put back by whoever wants
  * it next, and a DEL that comes after that finds a claim that is not its own.
  *
- * A claim is looked at and changed only under the device's lock (dmm_pci_lock()). It is written
+ * A claim is looked at and changed only under the device's lock (dmm_pci_lock(), or that of an
+ * interface's name, cni/link/netdev.c). It is written
  * when the attachment's record is on disk and before the device is changed, and removed after the
  * device was put back. After a reboot it means nothing to anybody but its owner.
  *

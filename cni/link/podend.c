@@ -36,6 +36,18 @@ static int set_up(struct nl_sock *sock, const char *ifname, struct dmm_err *err)
     return dmm_nl_link_set(sock, ifname, changes, err);
 }
 
+int dmm_podend_free(const struct dmm_link_job *job, struct dmm_err *err)
+{
+    struct nl_sock *sock __attribute__((cleanup(dmm_nl_close))) = NULL;
+    struct rtnl_link *link __attribute__((cleanup(dmm_nl_link_put))) = NULL;
+    int rc = dmm_nl_open(&sock, job->netns_fd, err);
+    if (rc)
+        return rc;
+    if (!dmm_nl_link_get(sock, job->ifname, &link, NULL))
+        return dmm_err_set(err, EEXIST, "the pod has an interface %s already", job->ifname);
+    return 0;
+}
+
 int dmm_podend_up(int netns_fd, const char *ifname, struct dmm_err *err)
 {
     int back;

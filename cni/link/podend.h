@@ -12,6 +12,9 @@
 
 #include "cni/link/link.h"
 
+/* The job's name is free in the pod's namespace. */
+int dmm_podend_free(const struct dmm_link_job *job, struct dmm_err *err);
+
 /* Brings `ifname` up in the pod's namespace, with the kernel's part in it switched off. */
 int dmm_podend_up(int netns_fd, const char *ifname, struct dmm_err *err);
 

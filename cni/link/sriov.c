@@ -21,46 +21,55 @@
 
 #define AT(field) offsetof(struct dmm_sriov_conf, field)
 
-static const char *const protos[] = {"802.1q", "802.1ad", NULL};
-static const char *const switches[] = {"off", "on", NULL};
-static const char *const link_states[] = {"auto", "enable", "disable", NULL}; /* as the kernel's */
+const char *const dmm_sriov_protos[] = {"802.1q", "802.1ad", NULL};
+const char *const dmm_sriov_switches[] = {"off", "on", NULL};
+const char *const dmm_sriov_link_states[] = {"auto", "enable", "disable", NULL}; /* the kernel's */
 static const char *const drivers[] = {"vfio-pci", NULL};
 
 static const struct dmm_key keys[] = {
     {"type", DMM_KEY_ANY, 0, 0, 0, NULL},
-    {"pf", DMM_KEY_TEXT, AT(pf), 0, DMM_PCI_ADDR - 1, NULL},
     {"driver", DMM_KEY_WORD, AT(driver), 0, 0, drivers},
-    {"mac", DMM_KEY_TEXT, AT(mac), 0, DMM_MAC_STRLEN - 1, NULL},
     {"mtu", DMM_KEY_NUMBER, AT(mtu), 68, 65535, NULL},
-    {"vlan", DMM_KEY_NUMBER, AT(vlan), 0, 4094, NULL},
-    {"vlanQoS", DMM_KEY_NUMBER, AT(qos), 0, 7, NULL},
-    {"vlanProto", DMM_KEY_WORD, AT(proto), 0, 0, protos},
-    {"spoofchk", DMM_KEY_WORD, AT(spoofchk), 0, 0, switches},
-    {"trust", DMM_KEY_WORD, AT(trust), 0, 0, switches},
-    {"link_state", DMM_KEY_WORD, AT(link_state), 0, 0, link_states},
-    {"min_tx_rate", DMM_KEY_NUMBER, AT(min_tx_rate), 0, INT32_MAX, NULL},
-    {"max_tx_rate", DMM_KEY_NUMBER, AT(max_tx_rate), 0, INT32_MAX, NULL},
+    DMM_SRIOV_VF_KEYS(0),
     {NULL, DMM_KEY_ANY, 0, 0, 0, NULL},
 };
 
+const char *dmm_sriov_key_given(const struct dmm_sriov_conf *conf)
+{
+    const struct {
+        const char *name;
+        bool given;
+    } given[] = {
+        {"pf", conf->pf},
+        {"mac", conf->mac},
+        {"vlan", conf->vlan >= 0},
+        {"vlanQoS", conf->qos >= 0},
+        {"vlanProto", conf->proto >= 0},
+        {"spoofchk", conf->spoofchk >= 0},
+        {"trust", conf->trust >= 0},
+        {"link_state", conf->link_state >= 0},
+        {"min_tx_rate", conf->min_tx_rate >= 0},
+        {"max_tx_rate", conf->max_tx_rate >= 0},
+    };
+    for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++)
+        if (given[i].given)
+            return given[i].name;
+    return NULL;
+}
+
 static void defaults(void *conf)
 {
-    *(struct dmm_sriov_conf *)conf = (struct dmm_sriov_conf){.vlan = -1,
-                                                             .qos = -1,
-                                                             .proto = -1,
-                                                             .spoofchk = -1,
-                                                             .trust = -1,
-                                                             .link_state = -1,
-                                                             .min_tx_rate = -1,
-                                                             .max_tx_rate = -1,
-                                                             .mtu = -1,
-                                                             .driver = -1};
+    *(struct dmm_sriov_conf *)conf = (struct dmm_sriov_conf)DMM_SRIOV_DEFAULTS;
 }
 
 static int validate(const void *conf, struct dmm_err *err)
 {
+    return dmm_sriov_validate(conf, err);
+}
+
+int dmm_sriov_validate(const struct dmm_sriov_conf *sriov, struct dmm_err *err)
+{
     uint8_t mac[6];
-    const struct dmm_sriov_conf *sriov = conf;
     if (sriov->pf && (strchr(sriov->pf, '/') || *sriov->pf == '.'))
         return dmm_err_set(err, EINVAL, "link.pf: \"%s\" is no interface or PCI address",
                            sriov->pf);
@@ -85,12 +94,12 @@ int dmm_sriov_plan_read(struct dmm_sriov_plan *plan, const json_t *json, struct 
     memset(plan, 0, sizeof(*plan));
     if (json_unpack((json_t *)json,
                     "{s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:o, s:o, s:{s:s, s:s, s:s, s:s, s:i, "
-                    "s:b}}",
+                    "s:b, s?[ii]}}",
                     "owner", &plan->owner, "pci", &plan->pci, "pf", &plan->pf, "index",
                     &plan->index, "driver", &plan->driver, "mac", &mac, "mtu", &mtu, "to", &to,
                     "from", &from, "was", "driver", &plan->was_driver, "override",
-                    &plan->was_override, "name", &name, "mac", &was_mac, "mtu", &was_mtu, "up",
-                    &up) ||
+                    &plan->was_override, "name", &name, "mac", &was_mac, "mtu", &was_mtu, "up", &up,
+                    "channels", &plan->was.channels.rx, &plan->was.channels.combined) ||
         !dmm_pci_valid(plan->pci) || !dmm_pci_valid(plan->pf) || strchr(plan->was_driver, '/') ||
         dmm_mac_parse(plan->mac, mac) || strlen(name) >= IFNAMSIZ)
         return dmm_err_set(err, EINVAL, "record: plan: not what was written");
@@ -171,8 +180,8 @@ static int report(const struct dmm_link_job *job, const struct dmm_sriov_plan *p
     return 0;
 }
 
-static int apply(const struct dmm_link_job *job, const json_t *plan_json,
-                 struct dmm_link_made *made, struct dmm_err *err)
+int dmm_sriov_apply(const struct dmm_link_job *job, const json_t *plan_json,
+                    struct dmm_link_made *made, struct dmm_err *err)
 {
     struct dmm_sriov_plan plan;
     struct nl_sock *sock __attribute__((cleanup(dmm_nl_close))) = NULL;
@@ -222,7 +231,7 @@ static int check_driver(const struct dmm_sriov_plan *plan, struct dmm_err *err)
     return 0;
 }
 
-static int check(const struct dmm_link_job *job, const json_t *plan_json, struct dmm_err *err)
+int dmm_sriov_check(const struct dmm_link_job *job, const json_t *plan_json, struct dmm_err *err)
 {
     struct dmm_sriov_plan plan;
     int rc = dmm_sriov_plan_read(&plan, plan_json, err);
@@ -277,7 +286,7 @@ static int remove_unfinished(const struct dmm_link_grave *grave, const char *pci
 /* Without a claim nothing was done to the VF, or it is another pod's by now. What is not ours does
  * not become so: so the first look needs no lock, which an ADD that clears up for itself may hold.
  */
-static int undo(const struct dmm_link_grave *grave, const json_t *plan_json, struct dmm_err *err)
+int dmm_sriov_undo(const struct dmm_link_grave *grave, const json_t *plan_json, struct dmm_err *err)
 {
     struct dmm_sriov_plan plan;
     int rc = dmm_sriov_plan_read(&plan, plan_json, err);
@@ -309,8 +318,8 @@ const struct dmm_link_ops dmm_link_sriov = {
     .defaults = defaults,
     .validate = validate,
     .plan = dmm_sriov_plan,
-    .apply = apply,
-    .check = check,
-    .undo = undo,
+    .apply = dmm_sriov_apply,
+    .check = dmm_sriov_check,
+    .undo = dmm_sriov_undo,
     .status = status,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sriov: the parts of the link of that name: private to cni/link/sriov*.c.
+ * sriov: the parts of the link of that name, for cni/link/sriov*.c; and for afxdp, which takes a
+ * VF's interface into the pod in the same way.
  *
  *   sriov.c         the link: keys, apply, check, status
  *   sriov_plan.c    chooses a VF and writes down what it is and what it will be
@@ -35,6 +36,45 @@ struct dmm_sriov_conf {
 };
 enum dmm_sriov_driver { DMM_SRIOV_VFIO };
 
+#define DMM_SRIOV_DEFAULTS                                                                         \
+    {                                                                                              \
+        .vlan = -1, .qos = -1, .proto = -1, .spoofchk = -1, .trust = -1, .link_state = -1,         \
+        .min_tx_rate = -1, .max_tx_rate = -1, .mtu = -1, .driver = -1                              \
+    }
+
+extern const char *const dmm_sriov_protos[];
+extern const char *const dmm_sriov_switches[];
+extern const char *const dmm_sriov_link_states[];
+
+/* Rows of a table of keys: which VF, and what it is to have. The struct dmm_sriov_conf lies at `at`
+ * bytes of what the table fills. */
+#define DMM_SRIOV_VF_KEYS(at)                                                                      \
+    DMM_SRIOV_TEXT(at, "pf", pf, DMM_PCI_ADDR - 1),                                                \
+        DMM_SRIOV_TEXT(at, "mac", mac, DMM_MAC_STRLEN - 1),                                        \
+        DMM_SRIOV_NUMBER(at, "vlan", vlan, 4094), DMM_SRIOV_NUMBER(at, "vlanQoS", qos, 7),         \
+        DMM_SRIOV_WORD(at, "vlanProto", proto, dmm_sriov_protos),                                  \
+        DMM_SRIOV_WORD(at, "spoofchk", spoofchk, dmm_sriov_switches),                              \
+        DMM_SRIOV_WORD(at, "trust", trust, dmm_sriov_switches),                                    \
+        DMM_SRIOV_WORD(at, "link_state", link_state, dmm_sriov_link_states),                       \
+        DMM_SRIOV_NUMBER(at, "min_tx_rate", min_tx_rate, INT32_MAX),                               \
+        DMM_SRIOV_NUMBER(at, "max_tx_rate", max_tx_rate, INT32_MAX)
+#define DMM_SRIOV_AT(at, field) ((at) + offsetof(struct dmm_sriov_conf, field))
+#define DMM_SRIOV_TEXT(at, name, field, max)                                                       \
+    {                                                                                              \
+        name, DMM_KEY_TEXT, DMM_SRIOV_AT(at, field), 0, max, NULL                                  \
+    }
+#define DMM_SRIOV_NUMBER(at, name, field, max)                                                     \
+    {                                                                                              \
+        name, DMM_KEY_NUMBER, DMM_SRIOV_AT(at, field), 0, max, NULL                                \
+    }
+#define DMM_SRIOV_WORD(at, name, field, words)                                                     \
+    {                                                                                              \
+        name, DMM_KEY_WORD, DMM_SRIOV_AT(at, field), 0, 0, words                                   \
+    }
+
+/* One of these keys that has a value, NULL if none has. */
+const char *dmm_sriov_key_given(const struct dmm_sriov_conf *conf);
+
 /* What is in the record's plan. Texts borrow from its JSON. */
 struct dmm_sriov_plan {
     const char *owner;
@@ -59,6 +99,14 @@ void dmm_sriov_wanted(const struct dmm_sriov_conf *conf, const struct dmm_vf_att
 
 /* Chooses, locks and describes a VF; see struct dmm_link_ops. */
 int dmm_sriov_plan(const struct dmm_link_job *job, json_t *into, struct dmm_err *err);
+
+/* The rest of struct dmm_link_ops; the job's `conf` is a struct dmm_sriov_conf. */
+int dmm_sriov_validate(const struct dmm_sriov_conf *sriov, struct dmm_err *err);
+int dmm_sriov_apply(const struct dmm_link_job *job, const json_t *plan_json,
+                    struct dmm_link_made *made, struct dmm_err *err);
+int dmm_sriov_check(const struct dmm_link_job *job, const json_t *plan_json, struct dmm_err *err);
+int dmm_sriov_undo(const struct dmm_link_grave *grave, const json_t *plan_json,
+                   struct dmm_err *err);
 
 /* STATUS for a configured PF: it is there, up (-ENETDOWN), and has VFs left. Without claims: a VF
  * in use is not on the node, or in a program's hands. */

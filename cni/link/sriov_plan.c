@@ -3,6 +3,7 @@
 #include "cni/link/sriov.h"
 
 #include "cni/file.h"
+#include "cni/link/podend.h"
 #include "cni/netns.h"
 #include "common/log.h"
 
@@ -116,10 +117,8 @@ static int look_at_interface(struct candidate *vf, struct dmm_err *err)
     int rc = dmm_vf_nl_look(vf->sock, ifname, &vf->dev, err);
     if (rc)
         return rc;
-    if (vf->dev.taken || dmm_nl_has_address(ifname))
-        return dmm_err_set(err, EBUSY, "VF %s: interface %s is in use on the node", vf->pci,
-                           ifname);
-    return 0;
+    rc = dmm_vf_nl_unused(vf->sock, &vf->dev, err);
+    return rc ? dmm_err_prefix(err, "VF %s", vf->pci) : 0;
 }
 
 /* Nobody has it, as far as can be seen. */
@@ -226,18 +225,6 @@ static int check_pf(const struct candidate *vf, const char *pf, unsigned mtu, st
     return 0;
 }
 
-static int check_pod(const struct dmm_link_job *job, struct dmm_err *err)
-{
-    struct nl_sock *sock __attribute__((cleanup(dmm_nl_close))) = NULL;
-    struct rtnl_link *link __attribute__((cleanup(dmm_nl_link_put))) = NULL;
-    int rc = dmm_nl_open(&sock, job->netns_fd, err);
-    if (rc)
-        return rc;
-    if (!dmm_nl_link_get(sock, job->ifname, &link, NULL))
-        return dmm_err_set(err, EEXIST, "the pod has an interface %s already", job->ifname);
-    return 0;
-}
-
 /* ---- the plan ---- */
 
 /* What is asked for and is not so yet; refused now, if the NIC does not know it at all. */
@@ -266,13 +253,14 @@ static int write_plan(json_t *into, const struct candidate *vf, const char *driv
 {
     char mac[DMM_MAC_STRLEN];
     char was[DMM_MAC_STRLEN];
-    json_t *all =
-        json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:o, s:o, s:{s:s, s:s, s:s, s:s, s:i, s:b}}",
-                  "owner", vf->owner, "pci", vf->pci, "pf", vf->pf, "index", vf->index, "driver",
-                  driver, "mac", dmm_mac_format(to->mac, mac), "mtu", (int)mtu, "to",
-                  dmm_vf_to_json(to), "from", dmm_vf_to_json(from), "was", "driver", vf->driver,
-                  "override", override, "name", vf->dev.name, "mac",
-                  dmm_mac_format(vf->dev.mac, was), "mtu", (int)vf->dev.mtu, "up", vf->dev.up);
+    json_t *all = json_pack(
+        "{s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:o, s:o, s:{s:s, s:s, s:s, s:s, s:i, s:b, "
+        "s:[ii]}}",
+        "owner", vf->owner, "pci", vf->pci, "pf", vf->pf, "index", vf->index, "driver", driver,
+        "mac", dmm_mac_format(to->mac, mac), "mtu", (int)mtu, "to", dmm_vf_to_json(to), "from",
+        dmm_vf_to_json(from), "was", "driver", vf->driver, "override", override, "name",
+        vf->dev.name, "mac", dmm_mac_format(vf->dev.mac, was), "mtu", (int)vf->dev.mtu, "up",
+        vf->dev.up, "channels", (int)vf->dev.channels.rx, (int)vf->dev.channels.combined);
     if (!all || json_object_update(into, all)) {
         json_decref(all);
         return dmm_err_set(err, ENOMEM, "link: out of memory");
@@ -297,7 +285,7 @@ static int describe(const struct candidate *vf, json_t *into, struct dmm_err *er
     if (!rc)
         rc = check_pf(vf, pf, conf->mtu > 0 ? (unsigned)conf->mtu : 0, err);
     if (!rc)
-        rc = user ? check_vfio(vf, err) : check_pod(vf->job, err);
+        rc = user ? check_vfio(vf, err) : dmm_podend_free(vf->job, err);
     if (!rc)
         rc = compare(vf, user, &nic, &to, &from, err);
     if (rc)

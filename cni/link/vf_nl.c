@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cni/link/vf_nl.h"
 
+#include "cni/link/xdp.h"
 #include "cni/netns.h"
 
 #include <arpa/inet.h>
@@ -39,25 +40,6 @@ static int send_msg(struct nl_sock *sock, struct nl_msg *msg, struct dmm_err *er
 {
     int rc = msg ? nl_send_sync(sock, msg) : -NLE_NOMEM;
     return rc ? dmm_err_set(err, dmm_nl_errno(rc), "%s", nl_geterror(rc)) : 0;
-}
-
-/* Sends a request and hands each answer to `on_answer`; `msg` is freed. One that is not a dump is
- * answered by two messages: the object, and then the kernel's word that this was all. */
-static int ask(struct nl_sock *sock, struct nl_msg *msg, int (*on_answer)(struct nl_msg *, void *),
-               void *arg, struct dmm_err *err)
-{
-    bool dump = msg && (nlmsg_hdr(msg)->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
-    int rc =
-        msg ? nl_socket_modify_cb(sock, NL_CB_VALID, NL_CB_CUSTOM, on_answer, arg) : -NLE_NOMEM;
-    if (!rc) {
-        rc = nl_send_auto(sock, msg);
-        rc = rc < 0 ? rc : nl_recvmsgs_default(sock);
-        if (!rc && !dump)
-            rc = nl_wait_for_ack(sock);
-        nl_socket_modify_cb(sock, NL_CB_VALID, NL_CB_DEFAULT, NULL, NULL);
-    }
-    msg_free(&msg);
-    return rc < 0 ? dmm_err_set(err, dmm_nl_errno(rc), "%s", nl_geterror(rc)) : 0;
 }
 
 /* ---- attributes of VFs ---- */
@@ -176,7 +158,7 @@ static int vf_get(void *arg, int vf, struct dmm_vf_attrs *attrs, struct dmm_err 
     struct nl_msg *msg = new_msg(RTM_GETLINK, 0, nic->pf);
     if (msg)
         nla_put_u32(msg, IFLA_EXT_MASK, RTEXT_FILTER_VF);
-    int rc = ask(nic->sock, msg, on_vfs, &get, err);
+    int rc = dmm_nl_ask(nic->sock, msg, on_vfs, &get, err);
     if (rc)
         return dmm_err_prefix(err, "look at VF %d", vf);
     return get.found ? 0
@@ -246,7 +228,8 @@ const struct dmm_vf_ops dmm_vf_nl_ops = {.get = vf_get, .set = vf_set};
 /* ---- interfaces ---- */
 
 struct find {
-    const char *pci;
+    int attr; /* IFLA_... */
+    const char *text;
     int ifindex;
 };
 
@@ -254,18 +237,29 @@ static int on_link(struct nl_msg *msg, void *arg)
 {
     struct find *find = arg;
     const struct ifinfomsg *info = nlmsg_data(nlmsg_hdr(msg));
-    struct nlattr *parent = nlmsg_find_attr(nlmsg_hdr(msg), sizeof(*info), IFLA_PARENT_DEV_NAME);
-    if (parent && !nla_strcmp(parent, find->pci))
+    struct nlattr *attr = nlmsg_find_attr(nlmsg_hdr(msg), sizeof(*info), find->attr);
+    if (attr && !nla_strcmp(attr, find->text))
         find->ifindex = info->ifi_index;
     return NL_OK;
 }
 
+static int find_by(struct nl_sock *sock, int attr, const char *text, int *ifindex,
+                   struct dmm_err *err)
+{
+    struct find find = {.attr = attr, .text = text};
+    int rc = dmm_nl_ask(sock, new_msg(RTM_GETLINK, NLM_F_DUMP, 0), on_link, &find, err);
+    *ifindex = find.ifindex;
+    return rc ? dmm_err_prefix(err, "look for the interface of %s", text) : 0;
+}
+
 int dmm_vf_nl_find(struct nl_sock *sock, const char *pci, int *ifindex, struct dmm_err *err)
 {
-    struct find find = {.pci = pci};
-    int rc = ask(sock, new_msg(RTM_GETLINK, NLM_F_DUMP, 0), on_link, &find, err);
-    *ifindex = find.ifindex;
-    return rc ? dmm_err_prefix(err, "look for the interface of %s", pci) : 0;
+    return find_by(sock, IFLA_PARENT_DEV_NAME, pci, ifindex, err);
+}
+
+int dmm_vf_nl_find_alias(struct nl_sock *sock, const char *alias, int *ifindex, struct dmm_err *err)
+{
+    return find_by(sock, IFLA_IFALIAS, alias, ifindex, err);
 }
 
 int dmm_vf_nl_move(struct nl_sock *sock, int ifindex, int netns_fd, const char *name,
@@ -294,7 +288,19 @@ int dmm_vf_nl_look(struct nl_sock *sock, const char *ifname, struct dmm_vf_nl_de
     dev->taken = rtnl_link_get_master(link) != 0;
     if (addr && nl_addr_get_len(addr) == sizeof(dev->mac))
         memcpy(dev->mac, nl_addr_get_binary_addr(addr), sizeof(dev->mac));
-    return 0;
+    return dmm_channels_get(ifname, &dev->channels, err);
+}
+
+int dmm_vf_nl_unused(struct nl_sock *sock, const struct dmm_vf_nl_dev *dev, struct dmm_err *err)
+{
+    bool program = false;
+    int rc = dmm_xdp_attached(sock, dev->name, &program, err);
+    if (!rc && (dev->taken || program || dmm_nl_has_address(dev->name)))
+        rc = dmm_err_set(err, EBUSY, "interface %s is in use on the node: it has %s", dev->name,
+                         dev->taken ? "a master"
+                         : program  ? "an XDP program"
+                                    : "an address");
+    return rc;
 }
 
 /* One change of an interface that is down. */
@@ -313,7 +319,7 @@ static int change(struct nl_sock *sock, int ifindex, unsigned flags, unsigned ma
 int dmm_vf_nl_down(struct nl_sock *sock, int ifindex, struct dmm_err *err)
 {
     int rc = change(sock, ifindex, 0, IFF_UP, 0, NULL, 0, err);
-    return rc ? dmm_err_prefix(err, "take the VF's interface down") : 0;
+    return rc ? dmm_err_prefix(err, "take the interface down") : 0;
 }
 
 int dmm_vf_nl_set_mac(struct nl_sock *sock, int ifindex, const uint8_t mac[6], struct dmm_err *err)
@@ -322,14 +328,20 @@ int dmm_vf_nl_set_mac(struct nl_sock *sock, int ifindex, const uint8_t mac[6], s
     int rc = dmm_vf_nl_down(sock, ifindex, err);
     if (!rc)
         rc = change(sock, ifindex, 0, 0, IFLA_ADDRESS, mac, 6, err);
-    return rc ? dmm_err_prefix(err, "set the VF's address") : 0;
+    return rc ? dmm_err_prefix(err, "set the interface's address") : 0;
 }
 
 int dmm_vf_nl_set_mtu(struct nl_sock *sock, int ifindex, unsigned mtu, struct dmm_err *err)
 {
     uint32_t value = mtu;
     int rc = change(sock, ifindex, 0, 0, IFLA_MTU, &value, sizeof(value), err);
-    return rc ? dmm_err_prefix(err, "link.mtu: %u: the VF refuses it", mtu) : 0;
+    return rc ? dmm_err_prefix(err, "link.mtu: %u: the interface refuses it", mtu) : 0;
+}
+
+int dmm_vf_nl_set_alias(struct nl_sock *sock, int ifindex, const char *alias, struct dmm_err *err)
+{
+    int rc = change(sock, ifindex, 0, 0, IFLA_IFALIAS, alias, (int)strlen(alias), err);
+    return rc ? dmm_err_prefix(err, "set the interface's alias") : 0;
 }
 
 int dmm_vf_nl_restore(struct nl_sock *sock, int ifindex, const struct dmm_vf_nl_dev *to,
@@ -339,6 +351,10 @@ int dmm_vf_nl_restore(struct nl_sock *sock, int ifindex, const struct dmm_vf_nl_
     int rc = change(sock, ifindex, 0, IFF_UP | IFF_NOARP, 0, NULL, 0, err);
     if (!rc)
         rc = change(sock, ifindex, 0, 0, IFLA_IFNAME, to->name, (int)strlen(to->name) + 1, err);
+    if (!rc) /* before the MTU, which a program may limit */
+        rc = dmm_xdp_detach(sock, to->name, err);
+    if (!rc && (to->channels.rx || to->channels.combined))
+        rc = dmm_channels_set(to->name, &to->channels, err);
     if (!rc && mtu)
         rc = change(sock, ifindex, 0, 0, IFLA_MTU, &mtu, sizeof(mtu), err);
     if (!rc && to->up)

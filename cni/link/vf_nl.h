@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vf_nl: the NIC of cni/link/vf.h over rtnetlink, through its PF's interface; and what else SR-IOV
- * wants of rtnetlink: interfaces by the PCI function behind them, and moving them.
+ * vf_nl: the NIC of cni/link/vf.h over rtnetlink, through its PF's interface; and what interfaces
+ * that go into a pod and come back want of rtnetlink: finding, moving and restoring them.
  *
  * One thread.
  */
 #ifndef DMM_CNI_VF_NL_H
 #define DMM_CNI_VF_NL_H
 
+#include "cni/link/ethtool.h"
 #include "cni/link/vf.h"
 #include "cni/nl.h"
 
@@ -23,6 +24,11 @@ extern const struct dmm_vf_ops dmm_vf_nl_ops; /* nic: struct dmm_vf_nl */
 /* The interface of the namespace whose device is the PCI function; 0 if there is none, or if the
  * kernel (before 5.14) does not tell. */
 int dmm_vf_nl_find(struct nl_sock *sock, const char *pci, int *ifindex, struct dmm_err *err);
+/* The same by the interface's alias. */
+int dmm_vf_nl_find_alias(struct nl_sock *sock, const char *alias, int *ifindex,
+                         struct dmm_err *err);
+/* Empty: none. */
+int dmm_vf_nl_set_alias(struct nl_sock *sock, int ifindex, const char *alias, struct dmm_err *err);
 
 int dmm_vf_nl_down(struct nl_sock *sock, int ifindex, struct dmm_err *err);
 /* Sends an interface into another namespace under a name of there. */
@@ -37,11 +43,14 @@ struct dmm_vf_nl_dev {
     unsigned mtu;
     bool up;
     bool taken; /* it has a master: it is in a bridge, a bond, ... */
+    struct dmm_channels channels;
 };
 int dmm_vf_nl_look(struct nl_sock *sock, const char *ifname, struct dmm_vf_nl_dev *dev,
                    struct dmm_err *err);
-/* Makes it so: name, MTU, up or down, the kernel's ARP on. The address is the caller's to settle.
- */
+/* -EBUSY: it has a master, an address or an XDP program. In the thread's own namespace. */
+int dmm_vf_nl_unused(struct nl_sock *sock, const struct dmm_vf_nl_dev *dev, struct dmm_err *err);
+/* Makes it so: name, MTU, queues, up or down, the kernel's ARP on; without an XDP program. The
+ * address is the caller's to settle. In the thread's own namespace. */
 int dmm_vf_nl_restore(struct nl_sock *sock, int ifindex, const struct dmm_vf_nl_dev *to,
                       struct dmm_err *err);
 /* Takes it down and gives it an address. */

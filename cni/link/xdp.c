@@ -133,6 +133,19 @@ int dmm_xdp_attach(struct nl_sock *sock, const char *ifname, int prog_fd, enum d
     return 0;
 }
 
+int dmm_xdp_detach(struct nl_sock *sock, const char *ifname, struct dmm_err *err)
+{
+    static const uint32_t modes[] = {XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE};
+    int rc = 0;
+    for (size_t i = 0; !rc && i < sizeof(modes) / sizeof(modes[0]); i++)
+        rc = attach(sock, ifname, -1, modes[i]);
+    /* A driver that knows nothing of programs, or a kernel, has none. */
+    return !rc || rc == -NLE_OPNOTSUPP
+               ? 0
+               : dmm_err_set(err, EIO, "detach the XDP program of interface %s: %s", ifname,
+                             nl_geterror(rc));
+}
+
 static int on_link(struct nl_msg *msg, void *arg)
 {
     struct nlattr *attrs[IFLA_MAX + 1];
@@ -148,13 +161,6 @@ static int on_link(struct nl_msg *msg, void *arg)
 int dmm_xdp_attached(struct nl_sock *sock, const char *ifname, bool *attached, struct dmm_err *err)
 {
     *attached = false;
-    struct nl_msg *msg = make_message(0, ifname);
-    if (!msg)
-        return dmm_err_set(err, ENOMEM, "netlink: out of memory");
-    int rc = nl_socket_modify_cb(sock, NL_CB_VALID, NL_CB_CUSTOM, on_link, attached);
-    if (rc)
-        nlmsg_free(msg);
-    else
-        rc = nl_send_sync(sock, msg);
-    return rc ? dmm_err_set(err, EIO, "look at interface %s: %s", ifname, nl_geterror(rc)) : 0;
+    int rc = dmm_nl_ask(sock, make_message(0, ifname), on_link, attached, err);
+    return rc ? dmm_err_prefix(err, "look at interface %s", ifname) : 0;
 }

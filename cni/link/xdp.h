@@ -6,7 +6,7 @@
  * its receive queue; without one the frame is dropped, since the kernel in the pod has no business
  * with it. It is written down here as it is, so neither a compiler for BPF nor a loader's library
  * is needed. The interface holds the program, the program the map; the pin is how the sidecar finds
- * it.
+ * it. An interface that goes back to the node is freed of the program.
  */
 #ifndef DMM_CNI_XDP_H
 #define DMM_CNI_XDP_H
@@ -30,7 +30,8 @@ int dmm_xdp_pin(int map_fd, const char *path, const struct dmm_owner *owner, str
  * that has a program already is an error. */
 int dmm_xdp_attach(struct nl_sock *sock, const char *ifname, int prog_fd, enum dmm_xdp_mode mode,
                    struct dmm_err *err);
-/* CHECK. */
+/* Whichever program it has; none is success. */
+int dmm_xdp_detach(struct nl_sock *sock, const char *ifname, struct dmm_err *err);
 int dmm_xdp_attached(struct nl_sock *sock, const char *ifname, bool *attached, struct dmm_err *err);
 
 /* 0 if `dir` is in a bpf file system. */

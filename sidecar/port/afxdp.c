@@ -27,7 +27,8 @@ static const char *hint(int rc, const char *what, const char *map_path)
                : rc == -EPERM  ? " (the kernel lets us not use bpf(2): seccomp, or older than 5.19)"
                                : "";
     if (rc == -EPERM)
-        return " (CAP_NET_RAW is needed)";
+        return what == afxdp_busy_poll ? " (link.busyPoll: CAP_NET_ADMIN is needed)"
+                                       : " (CAP_NET_RAW is needed)";
     return rc == -ENOBUFS ? " (RLIMIT_MEMLOCK is too low)" : "";
 }
 
@@ -80,6 +81,8 @@ static int afxdp_create(struct dmm_port **port, const struct dmm_port_config *co
     p->query_fd = p->wait_fd = -1;
     p->sockets = sockets;
     p->n_queues = config->queues;
+    p->busy_poll_us = (int)config->busy_poll_us;
+    p->busy_budget = (int)config->busy_budget;
     memcpy(p->map_path, config->xsk_map, sizeof(p->map_path));
     p->wish = (struct dmm_iface_wish){
         .mtu = config->mtu,
@@ -103,6 +106,8 @@ static unsigned afxdp_port_receive(struct dmm_port *port, struct dmm_frame *fram
         afxdp_release(&p->sockets[i]);
     for (unsigned i = 0; i < p->n_open && n < max; i++) {
         struct afxdp_socket *s = &p->sockets[p->next++ % p->n_open];
+        if (p->busy_poll_us && !afxdp_pending(s))
+            afxdp_poll_driver(s);
         n += afxdp_receive(p, s, frames + n, max - n);
     }
     return n;

@@ -61,13 +61,19 @@ struct afxdp_port {
     int ifindex;
     uint32_t buffer_bytes; /* of each buffer: a power of two */
     unsigned n_queues, n_open;
+    int busy_poll_us; /* 0: the kernel's interrupts bring frames */
+    int busy_budget;
     unsigned next;  /* the queue that receive() begins with */
     bool went_down; /* a send said so: the next refresh() reports a change */
     struct afxdp_socket *sockets;
 };
 
+/* What *what says where busy polling was refused. */
+extern const char afxdp_busy_poll[];
+
 /* Opens all sockets on p->ifindex. Returns 0, or a negative errno with *what said. Leaves nothing
- * open on failure. With `wait`, a queue that an ended process still holds is waited for. */
+ * open on failure. With `wait`, a queue that an ended process still holds is waited for, and busy
+ * polling that may not be had is an error; without, the capability for it has been given up. */
 int afxdp_open(struct afxdp_port *p, bool wait, const char **what);
 void afxdp_close(struct afxdp_port *p);
 
@@ -76,6 +82,8 @@ void afxdp_release(struct afxdp_socket *s);
 /* Frames that came in by this socket. */
 unsigned afxdp_receive(struct afxdp_port *p, struct afxdp_socket *s, struct dmm_frame *frames,
                        unsigned max);
+/* Busy polling: makes the driver look for frames of the socket's queue now. */
+void afxdp_poll_driver(const struct afxdp_socket *s);
 /* True if there are any. */
 bool afxdp_pending(const struct afxdp_socket *s);
 

@@ -22,6 +22,8 @@
  * multiple of 16. */
 #define HEADROOM 2U
 
+const char afxdp_busy_poll[] = "busy polling";
+
 /* A socket that was just closed holds its queue until the kernel has cleaned up behind it. */
 #define BUSY_TRIES 50
 #define BUSY_NS    20000000
@@ -130,6 +132,25 @@ static int bind_queue(int fd, int ifindex, unsigned queue, int tries)
     return 0;
 }
 
+/* The driver's work for the queue is then done in our calls, not in interrupts, as far as the
+ * device's napi_defer_hard_irqs and gro_flush_timeout put those off.
+ * (Documentation/networking/napi.rst) */
+static int set_busy_poll(const struct afxdp_port *p, int fd)
+{
+    const struct {
+        int name;
+        int value;
+    } options[] = {
+        {SO_PREFER_BUSY_POLL, 1},
+        {SO_BUSY_POLL, p->busy_poll_us},
+        {SO_BUSY_POLL_BUDGET, p->busy_budget},
+    };
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+        if (setsockopt(fd, SOL_SOCKET, options[i].name, &options[i].value, sizeof(int)))
+            return -errno;
+    return 0;
+}
+
 static int open_socket(struct afxdp_port *p, unsigned queue, int tries, const char **what)
 {
     struct afxdp_socket *s = &p->sockets[queue];
@@ -138,8 +159,12 @@ static int open_socket(struct afxdp_port *p, unsigned queue, int tries, const ch
     s->fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
     if (s->fd < 0)
         return -errno;
+    *what = afxdp_busy_poll;
+    int rc = p->busy_poll_us ? set_busy_poll(p, s->fd) : 0;
+    if (rc && (rc != -EPERM || tries > 1))
+        return rc;
     *what = "AF_XDP memory";
-    int rc = make_umem(p, s);
+    rc = make_umem(p, s);
     *what = rc ? *what : "AF_XDP rings";
     if (!rc)
         rc = make_rings(s);
@@ -234,6 +259,11 @@ static uint32_t theirs(const uint32_t *index)
 bool afxdp_pending(const struct afxdp_socket *s)
 {
     return theirs(s->rx.producer) != s->rx.ours;
+}
+
+void afxdp_poll_driver(const struct afxdp_socket *s)
+{
+    (void)recvfrom(s->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
 
 unsigned afxdp_receive(struct afxdp_port *p, struct afxdp_socket *s, struct dmm_frame *frames,

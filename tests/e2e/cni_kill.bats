@@ -24,10 +24,25 @@ link_filter() {
     veth) echo . ;;
     routed) echo '.link = {type: "veth", routed: true}' ;;
     afxdp) echo '.link.type = "afxdp" | .link.bpffs = "'"$DIR"'/bpf"' ;;
+    device) echo '.link = {type: "afxdp", device: "cnik-nic", mtu: 1400, queues: 2, bpffs: "'"$DIR"'/bpf"}
+        | .runtimeConfig.mac = "02:00:00:00:cc:02"' ;;
     tap) echo '.link.type = "tap" | .sidecar.uid = 64321' ;;
     memif) echo '.link = {type: "memif", role: "server", socket: "'"$DIR"'/pair/s.sock"}' ;;
     vhostuser) echo '.link = {type: "vhostuser", role: "server", socket: "'"$DIR"'/pair/s.sock"}' ;;
     esac
+}
+
+# An interface that stands for a NIC of the node, and all that it is there.
+make_nic() {
+    ip link add cnik-nic numrxqueues 4 numtxqueues 4 type veth peer name cnik-wire
+    ip link set cnik-nic up alias "in rack 7"
+}
+node() {
+    picture
+    [ ! -e /sys/class/net/cnik-nic ] || {
+        ip -j -d link show cnik-nic | jq -c '.[0] | [.ifalias, .address, .mtu, .xdp, (.flags | contains(["NOARP"])), (.flags | contains(["UP"]))]'
+        ethtool -l cnik-nic | tail -n 5
+    }
 }
 
 # Runs the plugin under strace with an injection, or to count with none.
@@ -49,7 +64,7 @@ steps() { # COMMAND CONF
 
 same_as_before() { # WHAT
     local now pod
-    now=$(picture)
+    now=$(node)
     pod=$(links_in_pod a)
     [ "$now$pod" = "$empty" ] && return
     echo "after $1:"
@@ -65,7 +80,7 @@ kill_add() { # LINK
     pod_ns a
     dmm ADD a <<<"$conf" >/dev/null # makes folders that stay
     dmm DEL a <<<"$conf"
-    empty=$(picture)
+    empty=$(node)
     steps ADD "$conf" >"$DIR/steps"
     dmm DEL a <<<"$conf"
     [ -s "$DIR/steps" ]
@@ -84,7 +99,7 @@ kill_del() { # LINK
     local conf call count n tried=0
     conf=$(conf "$(link_filter "$1")")
     pod_ns a
-    empty=$(picture)
+    empty=$(node)
     dmm ADD a <<<"$conf" >/dev/null
     steps DEL "$conf" >"$DIR/steps"
     same_as_before "DEL"
@@ -107,7 +122,7 @@ fail_add() { # LINK
     pod_ns a
     steps ADD "$conf" >"$DIR/steps"
     dmm DEL a <<<"$conf"
-    empty=$(picture)
+    empty=$(node)
     while read -r call count; do
         error=ENOSPC
         case $call in flock | setns | sendmsg | ioctl | bpf) error=EPERM ;; wait4) continue ;; esac
@@ -143,6 +158,9 @@ fail_add() { # LINK
 @test "afxdp: ADD killed at every step" { bpf_mounted; kill_add afxdp; }
 @test "afxdp: DEL killed at every step" { bpf_mounted; kill_del afxdp; }
 @test "afxdp: ADD with every step failing" { bpf_mounted; fail_add afxdp; }
+@test "device: ADD killed at every step" { bpf_mounted; make_nic; kill_add device; }
+@test "device: DEL killed at every step" { bpf_mounted; make_nic; kill_del device; }
+@test "device: ADD with every step failing" { bpf_mounted; make_nic; fail_add device; }
 @test "memif: ADD killed at every step" { kill_add memif; }
 @test "memif: DEL killed at every step" { kill_del memif; }
 @test "memif: ADD with every step failing" { fail_add memif; }
@@ -160,7 +178,7 @@ SLOW
     chmod +x "$DIR/bin/slow"
     export CNI_PATH=$DIR/bin:$PLUGINS
     pod_ns a
-    empty=$(picture)
+    empty=$(node)
     conf '.ipam.type = "slow"' >"$DIR/conf"
     CNI_COMMAND=ADD CNI_CONTAINERID=cnik-a CNI_NETNS=/run/netns/cnik-a CNI_IFNAME=net1 \
         CNI_ARGS="IgnoreUnknown=1;K8S_POD_UID=uid-a" "$DMM" <"$DIR/conf" >/dev/null 3>&- &

@@ -283,13 +283,15 @@ own() {
         | .ipam.dataDir = $d + "/leases")'
 }
 
-# A NIC with VFs, or Open vSwitch, is not here: STATUS finds the configuration right and that lacking. (The VFs'
+# A NIC, or Open vSwitch, is not here: STATUS finds the configuration right and that lacking. (The VFs'
 # are made by tests/sriov.) False for a file that needs neither.
 lacks_only_the_device() { # FILE CONF
     local wanted
     case ${1##*/} in
     sriov-vfio*) wanted='link.driver: vfio-pci: the module is not loaded' ;;
     sriov*) wanted='link.pf: ens1f0: no interface' ;;
+    afxdp-device*) wanted='link.device: ens1f1: no such interface' ;;
+    afxdp-vf*) wanted='link.pf: ens1f0: no interface' ;;
     vhostuser-ovs*) wanted='link.ovs: bridge br-dpdk' ;;
     *) return 1 ;;
     esac

@@ -108,6 +108,21 @@ static void test_afxdp_port(void **state)
     assert_memory_equal(&again, &port, sizeof(port));
     free(text);
     json_decref(json);
+    assert_int_equal(parse_port(AFXDP ",\"xskMap\":\"a\",\"queues\":1,\"busyPoll\":25,"
+                                      "\"busyPollBudget\":16}"),
+                     0);
+    assert_int_equal(port.busy_poll_us, 25);
+    assert_int_equal(port.busy_budget, 16);
+    json = dmm_port_config_json(&port);
+    text = json_dumps(json, 0);
+    assert_int_equal(dmm_port_config_parse(&again, text, strlen(text), "again", &err), 0);
+    assert_memory_equal(&again, &port, sizeof(port));
+    free(text);
+    json_decref(json);
+    assert_int_equal(parse_port(AFXDP ",\"xskMap\":\"a\",\"queues\":1,\"busyPoll\":25}"), -EINVAL);
+    assert_string_equal(err.text, "net1.json: busyPollBudget: is missing");
+    assert_int_equal(parse_port_with(",\"busyPoll\":25"), -EINVAL);
+    assert_string_equal(err.text, "net1.json: busyPoll: is for kind \"afxdp\" only");
     assert_int_equal(parse_port(AFXDP ",\"queues\":1}"), -EINVAL);
     assert_string_equal(err.text, "net1.json: xskMap: is missing");
     assert_int_equal(parse_port(AFXDP ",\"xskMap\":\"a\",\"queues\":17}"), -EINVAL);
