@@ -86,17 +86,23 @@ int dmm_attach_takedown(struct dmm_record *record, const char *state_root,
 {
     struct lease lease;
     struct dmm_err err = {0};
+    struct dmm_err left = {0};
     const struct dmm_pod pod = {record->pod_root, record->pod_id};
     release_start(&lease, record, error);
     if (dmm_pod_remove(&pod, record->port, &err))
         dmm_cni_fail_from(error, DMM_CNI_E_POD, &err);
-    if (remove_link(record, state_root, &err))
-        dmm_cni_fail_from(error, DMM_CNI_E_LINK, &err);
+    int rc = remove_link(record, state_root, &left);
+    if (rc && rc != -EAGAIN)
+        dmm_cni_fail_from(error, DMM_CNI_E_LINK, &left);
     if (record->device_info && unlink(record->device_info) && errno != ENOENT && errno != ENOTDIR)
         dmm_cni_fail(error, DMM_CNI_E_IO, "remove %s: %s", record->device_info, strerror(errno));
     release_finish(&lease, error);
     if (error->code)
         return -1;
+    if (rc) {
+        dmm_cni_fail_from(error, DMM_CNI_E_LINK, &left);
+        return DMM_TAKEDOWN_LATER;
+    }
     if (dmm_record_remove(record, state_root, &err))
         return dmm_cni_fail_from(error, DMM_CNI_E_STATE, &err);
     return 0;

@@ -15,7 +15,9 @@
 
 /* Takes back what the record describes, all or part of it: lease, port file and link, then the
  * record. Goes on after a failure so that as little as possible stays, reports the first one, and
- * then keeps the record, so that it can be tried again. */
+ * then keeps the record, so that it can be tried again.
+ * Returns 0, -1, or DMM_TAKEDOWN_LATER where all is taken back but what can't be reached now. */
+#define DMM_TAKEDOWN_LATER 1
 int dmm_attach_takedown(struct dmm_record *record, const char *state_root,
                         struct dmm_cni_error *error);
 
@@ -49,8 +51,10 @@ int dmm_gc_reap_dead(const struct dmm_netconf *conf, unsigned *reaped, struct dm
  * process in a container does not have. */
 int dmm_gc_reap_boots(const struct dmm_netconf *conf, const char *boot_id, unsigned *reaped,
                       struct dmm_cni_error *error);
+/* An attachment of the network was left for later: the next ADD looks after it. */
+void dmm_gc_note_left(const struct dmm_netconf *conf);
 /* The dead, once after each boot, at the first ADD: what the old boot left holds leases. Failures
- * are logged. */
+ * are logged. And again for what a DEL has left, until it is taken back. */
 void dmm_gc_reap_at_boot(const struct dmm_netconf *conf, const char *boot_id);
 
 #endif

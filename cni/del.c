@@ -2,7 +2,8 @@
 /*
  * DEL works from the record. Where there is none, either ADD never came as far as to change
  * anything, or DEL was here before, or the state directory was lost: then what can be found by name
- * alone is removed, and it is success.
+ * alone is removed, and it is success. It is success too where something is out of reach for now:
+ * the pod need not wait for it, and the record stays for who comes next.
  */
 #include "cni/attach.h"
 #include "common/log.h"
@@ -73,5 +74,10 @@ int dmm_cni_del(const struct dmm_cni_env *env, struct dmm_netconf *conf,
         return dmm_cni_fail_from(error, DMM_CNI_E_STATE, &err);
     rc = dmm_attach_takedown(&record, conf->state_root, error);
     dmm_record_release(&record);
-    return rc;
+    if (rc != DMM_TAKEDOWN_LATER)
+        return rc;
+    dmm_log(DMM_LOG_WARN, "%s: left for the next GC or ADD", error->what.text);
+    *error = (struct dmm_cni_error){0};
+    dmm_gc_note_left(conf);
+    return 0;
 }

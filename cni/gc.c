@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BOOT_FILE ".boot" /* in the network's folder: the boot that was reaped for last */
 
@@ -119,6 +120,14 @@ void dmm_gc_reap_at_boot(const struct dmm_netconf *conf, const char *boot_id)
         dmm_log(DMM_LOG_WARN, "taking back what the last boot left: %s", failed.what.text);
     else if (dmm_file_write(dir, BOOT_FILE, 0600, boot_id, strlen(boot_id), NULL, &err))
         dmm_log(DMM_LOG_WARN, "%s", err.text);
+}
+
+void dmm_gc_note_left(const struct dmm_netconf *conf)
+{
+    char path[PATH_MAX];
+    if ((size_t)snprintf(path, sizeof(path), "%s/%s/" BOOT_FILE, conf->state_root, conf->name) <
+        sizeof(path))
+        unlink(path);
 }
 
 /* The name of the spec, and the one that libcni sends as well. */

@@ -9,6 +9,7 @@
 ##                 ONLY=epoll runs the cases whose names hold that word
 ## make test-sriov   the link sriov on an emulated NIC: QEMU of backports (root)   SRIOV=kill runs one
 ## make demo       shows what DMM does (root)
+## make bench-sriov  ADD and DEL of a VF on that NIC, beside what the kernel alone takes (root)
 ## make bench      measures DMM against the kernel (root)   BENCH="--only redis" chooses
 ## make SAN=address test, SAN=thread test    the same with sanitizers, built in build/san-*
 #
@@ -82,6 +83,10 @@ $(BUILD)/tests/unit/sidecar/plugin_test: | $(BUILD)/examples/stack/echo.so
 $(BUILD)/tests/bench/tcpip_mem: $(BUILD)/obj/tests/bench/tcpip_mem.o $(LIBS_tcpip)
 	$(link) $^ $(LDFLAGS)
 
+SRIOV_BOUND = $(BUILD)/tests/sriov_bound
+$(SRIOV_BOUND): $(call objs,tests/sriov/bound.c) $(LIBS_cni)
+	$(link) $^ $(LDFLAGS) $(SYS_cni)
+
 # ---- programs that are run under the shim and on the kernel: build/tests/preload/NAME ----
 
 SHIM_HELPERS  = $(BUILD)/obj/tests/preload/say.o
@@ -150,7 +155,7 @@ RUN       = SAN=$(SAN) DMM_BUILD=$(abspath $(BUILD)) DMM_PRELOAD_FIRST="$(PRELOA
 SRIOV      ?= *
 SRIOV_FILES = $(wildcard tests/sriov/$(SRIOV:.bats=).bats)
 
-.PHONY: test-run demo-run bench-run test-sriov-run
+.PHONY: test-run demo-run bench-run test-sriov-run bench-sriov-run
 deps:
 	$(Q)mk/deps.sh
 
@@ -162,6 +167,7 @@ test: deps-then-test-run
 demo: deps-then-demo-run
 bench: deps-then-bench-run
 test-sriov: deps-then-test-sriov-run
+bench-sriov: deps-then-bench-sriov-run
 demo-run: programs
 	$(Q)DMM_BUILD=$(abspath $(BUILD)) examples/demo
 bench-run: programs $(BUILD)/tests/bench/tcpip_mem
@@ -170,6 +176,10 @@ test-run: programs fuzz-programs $(UNIT_BINS)
 	$(Q)$(RUN) --unit $(UNIT_BINS) --fuzz $(FUZZ_BINS) --e2e $(E2E_FILES)
 test-sriov-run: programs
 	$(Q)SRIOV_DIR=$(BUILD)/sriov $(RUN) --sriov $(SRIOV_FILES)
+bench-sriov-run: programs $(SRIOV_BOUND)
+	$(Q)tests/sriov/setup $(BUILD)/sriov && rm -f $(BUILD)/bench-sriov/figures && \
+	{ DMM_BUILD=$(abspath $(BUILD)) tests/sriov/boot $(BUILD)/sriov $(BUILD)/bench-sriov 1200 tests/sriov/bench; \
+	status=$$?; cat $(BUILD)/bench-sriov/figures; exit $$status; }
 check: fuzz-programs $(UNIT_BINS)
 	$(Q)$(RUN) --unit $(UNIT_BINS) --fuzz $(FUZZ_BINS)
 unit: $(UNIT_BINS)

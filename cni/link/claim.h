@@ -8,10 +8,10 @@
  * the device is put back. So a device whose owner died without DEL can be put back by whoever wants
  * it next, and a DEL that comes after that finds a claim that is not its own.
  *
- * A claim is looked at and changed only under the device's lock (dmm_pci_lock(), or that of an
- * interface's name, cni/link/netdev.c). It is written
- * when the attachment's record is on disk and before the device is changed, and removed after the
- * device was put back. After a reboot it means nothing to anybody but its owner.
+ * A claim is changed only under the device's lock (dmm_pci_lock(), or that of an interface's name,
+ * cni/link/netdev.c). It is written when the attachment's record is on disk and before the device
+ * is changed, and removed after the device was put back. After a reboot it means nothing to anybody
+ * but its owner.
  *
  * Attachments that share devices share the state root.
  */

@@ -123,7 +123,7 @@ static int await(struct nl_sock *home, const struct plan *plan, int *ifindex, st
 /* Nothing was done to it, or all is put back. */
 static bool untouched(struct nl_sock *home, const struct plan *plan)
 {
-    struct dmm_vf_nl_dev dev;
+    struct dmm_vf_nl_dev dev = {0};
     return !dmm_vf_nl_look(home, plan->device, &dev, NULL) &&
            !memcmp(dev.mac, plan->was.mac, sizeof(dev.mac));
 }
@@ -269,7 +269,7 @@ static int write_plan(const struct dmm_link_job *job, const struct dmm_vf_nl_dev
 int dmm_netdev_plan(const struct dmm_link_job *job, json_t *into, struct dmm_err *err)
 {
     const struct dmm_netdev_conf *conf = job->conf;
-    struct dmm_vf_nl_dev dev;
+    struct dmm_vf_nl_dev dev = {0};
     struct nl_sock *sock __attribute__((cleanup(dmm_nl_close))) = NULL;
     struct rtnl_link *link __attribute__((cleanup(dmm_nl_link_put))) = NULL;
     int rc = check_claim(job, conf->device, err);
@@ -288,7 +288,7 @@ int dmm_netdev_plan(const struct dmm_link_job *job, json_t *into, struct dmm_err
 
 static int give(const struct dmm_link_job *job, const struct plan *plan, struct dmm_err *err)
 {
-    struct dmm_vf_nl_dev dev;
+    struct dmm_vf_nl_dev dev = {0};
     struct nl_sock *sock __attribute__((cleanup(dmm_nl_close))) = NULL;
     int rc = dmm_nl_open(&sock, -1, err);
     if (!rc)
@@ -364,7 +364,7 @@ int dmm_netdev_check(const struct dmm_link_job *job, const json_t *json, struct 
 
 int dmm_netdev_status(const struct dmm_netdev_conf *conf, struct dmm_err *err)
 {
-    struct dmm_vf_nl_dev dev;
+    struct dmm_vf_nl_dev dev = {0};
     struct nl_sock *sock __attribute__((cleanup(dmm_nl_close))) = NULL;
     int rc = dmm_nl_open(&sock, -1, err);
     return rc ? rc : look(sock, conf->device, &dev, err);

@@ -2,15 +2,20 @@
 #include "cni/link/ovs.h"
 
 #include "cni/exec.h"
+#include "cni/file.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define TIMEOUT      "--timeout=10"
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define DEFAULT_RUN  "/var/run/openvswitch" /* as ovs-vsctl has it: ovs-vsctl(8), OVS_RUNDIR */
 
 static int find_program(char *path, size_t size, struct dmm_err *err)
 {
@@ -22,7 +27,23 @@ static int find_program(char *path, size_t size, struct dmm_err *err)
     return dmm_err_set(err, ENOENT, "ovs-vsctl: not on PATH \"%s\"", dirs);
 }
 
-/* Runs ovs-vsctl. *said (may be NULL) is what it printed, malloc'ed, without the last newline. */
+int dmm_ovs_reach(struct dmm_err *err)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    const char *dir = getenv("OVS_RUNDIR");
+    int n = snprintf(to.sun_path, sizeof(to.sun_path), "%s/db.sock", dir ? dir : DEFAULT_RUN);
+    if (n < 0 || (size_t)n >= sizeof(to.sun_path))
+        return 0; /* ovs-vsctl has its ways with those */
+    int fd __attribute__((cleanup(dmm_close))) =
+        socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&to, sizeof(to)))
+        return dmm_err_set(err, errno, "Open vSwitch: database %s: %s", to.sun_path,
+                           strerror(errno));
+    return 0;
+}
+
+/* Runs ovs-vsctl. -ETIMEDOUT: it gave up waiting. *said (may be NULL) is what it printed,
+ * malloc'ed, without the last newline. */
 static int vsctl(const char *const arguments[], int hold, char **said, struct dmm_err *err)
 {
     char path[512];
@@ -48,6 +69,9 @@ static int vsctl(const char *const arguments[], int hold, char **said, struct dm
         free(output);
     if (!status)
         return 0;
+    if (status == 128 + SIGALRM)
+        return dmm_err_set(err, ETIMEDOUT, "ovs-vsctl %s %s: no answer from the switch",
+                           arguments[0], arguments[1]);
     /* Its reason is on stderr, which is ours. */
     dmm_err_set(err, EIO, "ovs-vsctl %s %s: ended with status %d", arguments[0], arguments[1],
                 status);
@@ -97,7 +121,14 @@ int dmm_ovs_add(const struct dmm_ovs_port *port, int hold, struct dmm_err *err)
 int dmm_ovs_del(const char *name, int hold, struct dmm_err *err)
 {
     const char *const del[] = {"--if-exists", "del-port", name, NULL};
-    return vsctl(del, hold, NULL, err);
+    const char *const tell[] = {"--no-wait", "--if-exists", "del-port", name, NULL};
+    char path[512];
+    if (find_program(path, sizeof(path), err) || dmm_ovs_reach(err))
+        return -EAGAIN;
+    int rc = vsctl(del, hold, NULL, err);
+    if (rc == -ETIMEDOUT) /* gone from the database, which the switch reads when it runs again */
+        rc = vsctl(tell, hold, NULL, err);
+    return rc == -ETIMEDOUT ? -EAGAIN : rc;
 }
 
 int dmm_ovs_check(const char *bridge, const char *name, int hold, struct dmm_err *err)
@@ -115,7 +146,12 @@ int dmm_ovs_status(const char *bridge, struct dmm_err *err)
 {
     char *said = NULL;
     const char *const get[] = {"get", "Bridge", bridge, "datapath_type", NULL};
-    int rc = vsctl(get, -1, &said, err);
+    char path[512];
+    int rc = find_program(path, sizeof(path), err);
+    if (!rc)
+        rc = dmm_ovs_reach(err);
+    if (!rc)
+        rc = vsctl(get, -1, &said, err);
     if (rc)
         return dmm_err_prefix(err, "link.ovs: bridge %s", bridge);
     if (strcmp(said, "netdev") != 0)

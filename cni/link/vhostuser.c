@@ -77,6 +77,9 @@ static int plan(const struct dmm_link_job *job, json_t *into, struct dmm_err *er
 {
     const struct vhostuser_conf *vhostuser = job->conf;
     char port[IFNAMSIZ];
+    int rc = vhostuser->ovs ? dmm_ovs_reach(err) : 0;
+    if (rc)
+        return rc;
     dmm_link_host_name(port, job);
     if (json_object_set_new(into, "role", json_string(roles[role_of(vhostuser)])))
         return dmm_err_set(err, ENOMEM, "link: out of memory");
@@ -151,12 +154,11 @@ static int undo(const struct dmm_link_grave *grave, const json_t *plan_json, str
         return -EINVAL;
     if (strcmp(role, roles[ROLE_SERVER]) != 0)
         return 0;
-    if (bridge) {
-        int rc = port ? dmm_ovs_del(port, grave->hold, err) : -EINVAL;
-        if (rc)
-            return rc;
-    }
-    return dmm_sockdir_undo(plan_json, err);
+    int rc = !bridge ? 0 : port ? dmm_ovs_del(port, grave->hold, err) : -EINVAL;
+    if (rc && rc != -EAGAIN)
+        return rc;
+    int sockets = dmm_sockdir_undo(plan_json, rc ? NULL : err);
+    return sockets && !rc ? sockets : rc;
 }
 
 /* The other pod's end need not be there; a switch has to be. */

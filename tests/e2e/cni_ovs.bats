@@ -4,6 +4,7 @@
 
 # shellcheck disable=SC2154 # stderr is bats' own
 bats_require_minimum_version 1.5.0
+load within
 load cni_lib
 
 SWITCH=/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk
@@ -17,13 +18,21 @@ setup_file() {
     [ "$OVS_PAGES_BEFORE" -ge $PAGES ] || echo $PAGES >/proc/sys/vm/nr_hugepages
     [ "$(cat /proc/sys/vm/nr_hugepages)" -ge $PAGES ] || skip "no $PAGES hugepages to be had"
     ovsdb-tool create "$OVS/conf.db" /usr/share/openvswitch/vswitch.ovsschema
-    ovsdb-server "$OVS/conf.db" --remote="punix:$OVS/db.sock" --pidfile --detach --log-file 3>&- >/dev/null 2>&1
+    database
     vsctl --no-wait init
     vsctl --no-wait set Open_vSwitch . other_config:dpdk-init=true other_config:dpdk-lcore-mask=0x1 \
         other_config:pmd-cpu-mask=0x2 other_config:pmd-maxsleep=500 other_config:dpdk-socket-mem=1024 \
         'other_config:dpdk-extra="--no-pci --no-telemetry --iova-mode=va"'
     timeout 60 $SWITCH "unix:$OVS/db.sock" --pidfile --detach --log-file 3>&- >/dev/null 2>&1
     vsctl add-br cnio-sw -- set Bridge cnio-sw datapath_type=netdev
+}
+
+database() { ovsdb-server "$OVS/conf.db" --remote="punix:$OVS/db.sock" --pidfile --detach --log-file 3>&- >"$OVS/out" 2>&1 || { cat "$OVS/out"; return 1; }; }
+database_gone() {
+    local pid
+    pid=$(cat "$OVS/ovsdb-server.pid")
+    kill -9 "$pid"
+    within 5 test ! -e "/proc/$pid"
 }
 
 teardown_file() {
@@ -89,8 +98,9 @@ link='.link = {type: "vhostuser", ovs: "cnio-sw", mtu: 1400}'
     pod_ns a
     empty=$(picture)
     conf "$link" >"$DIR/conf"
-    for call in clone3 wait4; do
+    for call in connect clone3 wait4; do
         for n in 1 2 3; do
+            [ $call$n != connect2 ] || break
             run env CNI_COMMAND=ADD CNI_CONTAINERID=cnio-p-a CNI_NETNS=/run/netns/cnio-p-a CNI_IFNAME=net1 \
                 CNI_ARGS="IgnoreUnknown=1;K8S_POD_UID=uid-a" strace -qq -o /dev/null -e "inject=$call:signal=KILL:when=$n" "$DMM" <"$DIR/conf"
             dmm DEL a <"$DIR/conf"
@@ -98,6 +108,57 @@ link='.link = {type: "vhostuser", ovs: "cnio-sw", mtu: 1400}'
             [ "$(picture)" = "$empty" ]
         done
     done
+}
+
+@test "ovs: without its database ADD changes nothing; DEL does not fail, and GC or an ADD takes the port" {
+    pod_ns a
+    pod_ns b
+    empty=$(picture)
+    conf "$link" '.cniVersion = "1.1.0"' >"$DIR/conf"
+    database_gone
+    run --separate-stderr dmm ADD a <"$DIR/conf"
+    refused 101 "Open vSwitch: database $OVS/db.sock: Connection refused"
+    [ "$(picture)" = "$empty" ]
+    run --separate-stderr dmm STATUS a <"$DIR/conf"
+    refused 50 "link.ovs: bridge cnio-sw: Open vSwitch: database"
+    database
+    local by
+    for by in GC ADD; do
+        dmm ADD a <"$DIR/conf" >/dev/null
+        database_gone
+        run --separate-stderr dmm DEL a <"$DIR/conf"
+        [ "$status" -eq 0 ]
+        [[ "$stderr" = *"database"*"left for the next GC or ADD"* ]]
+        dmm DEL a <"$DIR/conf"
+        [ ! -e "$DIR/run/pods/uid-a" ]
+        [ -z "$(find "$DIR/leases" -name '10.*')" ]
+        [ -e "$DIR/state/cnio-p/cnio-p-a:net1.json" ]
+        ip netns del cnio-p-a
+        run dmm GC a <"$DIR/conf"
+        refused 101 "cnio-p-a net1: Open vSwitch: database"
+        database
+        [ -n "$(ports)" ]
+        if [ $by = GC ]; then
+            dmm GC a <"$DIR/conf"
+        else
+            dmm ADD b <"$DIR/conf" >/dev/null
+            dmm DEL b <"$DIR/conf"
+        fi
+        [ -z "$(ports)" ]
+        [ "$(picture)" = "$empty" ]
+        pod_ns a
+    done
+}
+
+@test "ovs: a switch that does not run keeps no pod from going" {
+    pod_ns a
+    empty=$(picture)
+    conf "$link" | dmm ADD a >/dev/null
+    kill -STOP "$(cat "$OVS"/ovs-vswitchd*.pid)"
+    conf "$link" | dmm DEL a
+    [ -z "$(ports)" ]
+    [ "$(picture)" = "$empty" ]
+    kill -CONT "$(cat "$OVS"/ovs-vswitchd*.pid)"
 }
 
 @test "ovs: STATUS" {

@@ -23,7 +23,8 @@ now() {
         [ ! -e "$file" ] || echo "$(<"$file")"
     done
     ip link show "$PF"
-    find "$DIR/run" "$DIR/state" -type f ! -name .boot
+    [[ $(ip link show "${name:-lo}") != *xdp* ]] || echo "an XDP program"
+    find "$DIR/run" "$DIR/state" "$DIR/bpf" -type f ! -name .boot 2>/dev/null
 }
 same() { # WHAT
     local is
@@ -46,8 +47,8 @@ traced() { # COMMAND STRACE-ARGS...
 steps() { # COMMAND
     traced "$1" -y -o "$DIR/trace" >/dev/null
     awk -F'(' '{ n[$1]++ }
-        $1 ~ /^(sendmsg|write|setns|flock|renameat|unlinkat|fsync)$/ &&
-        /RTM_SETLINK|RTM_NEWLINK|<\/sys|<\/proc|\/state|^setns/ { print $1, n[$1] }' "$DIR/trace"
+        $1 ~ /^(sendmsg|write|setns|flock|renameat|unlinkat|fsync|bpf|lchown|unlink)$/ &&
+        /RTM_SETLINK|RTM_NEWLINK|<\/sys|<\/proc|\/state|\/bpf|^setns|^bpf/ { print $1, n[$1] }' "$DIR/trace"
 }
 
 killed() { # COMMAND CALL N
@@ -87,6 +88,16 @@ kill_everywhere() { # FILTER
 
 @test "vfio: killed at every step of ADD and DEL" {
     kill_everywhere '.link += {driver: "vfio-pci", vlan: 5}'
+}
+
+@test "afxdp on a VF: killed at every step of ADD and DEL" {
+    bpf_mounted
+    kill_everywhere '.link += {type: "afxdp", vlan: 5, bpffs: "'"$DIR"'/bpf"}'
+}
+
+@test "afxdp on a device: killed at every step of ADD and DEL" {
+    bpf_mounted
+    kill_everywhere '.link = {type: "afxdp", device: "'"$(interface_of "$(vf_pci 0)")"'", mtu: 1400, bpffs: "'"$DIR"'/bpf"}'
 }
 
 @test "interface: killed in ADD, then its namespace dies, then DEL" {

@@ -266,3 +266,65 @@ talks() { # POD ADDRESS
     echo 3 >"$DEVICES/$PF_PCI/sriov_numvfs"
     for i in 0 1 2; do within 10 has_interface "$(vf_pci $i)"; done
 }
+
+afxdp='.link += {type: "afxdp", mtu: 1400} | .link.bpffs = (.podDir | sub("/run$"; "/bpf"))'
+
+@test "afxdp on a VF: the stack answers the wire; CHECK; all as it was after DEL" {
+    pod_ns a
+    bpf_mounted
+    ip -n wire addr add 10.187.0.1/16 dev wire
+    sriov_conf "$afxdp" '.link.trust = "on" | .ipam.rangeStart = "10.187.0.9"' >"$DIR/conf"
+    result=$(dmm ADD a <"$DIR/conf")
+    jq -e '.interfaces | length == 1 and .[0].mtu == 1400 and .[0].pciID' <<<"$result"
+    port_file a | jq -e '.kind == "afxdp" and .queues == 1 and .mtu == 1400'
+    ip -n sv-a -j link show net1 | jq -e '.[0].xdp.prog.name == "dmm_xsk"'
+    jq --argjson r "$result" '.prevResult = $r' "$DIR/conf" | dmm CHECK a
+    sidecar a
+    talks a 10.187.0.9 || { cat "$DIR/sidecar.log"; false; }
+    kill -9 "$SIDECAR"
+    wait "$SIDECAR" || true
+    SIDECAR=
+    dmm DEL a <"$DIR/conf"
+    ip -n wire addr flush dev wire
+    same_vfs
+    # Bound to vfio-pci it has no interface to put a program on.
+    vf=$(vf_pci 0)
+    name=$(interface_of "$vf")
+    mac=$(cat "/sys/class/net/$name/address")
+    echo vfio-pci >"$DEVICES/$vf/driver_override"
+    echo "$vf" >"$DEVICES/$vf/driver/unbind"
+    echo "$vf" >/sys/bus/pci/drivers_probe
+    run dmm ADD a <<<"$(device_conf "$vf" "$afxdp")"
+    refused 101 "VF $vf: is bound to vfio-pci: AF_XDP needs its interface"
+    echo >"$DEVICES/$vf/driver_override"
+    echo "$vf" >"$DEVICES/$vf/driver/unbind"
+    echo "$vf" >/sys/bus/pci/drivers_probe
+    within 10 has_interface "$vf"
+    ip link set "$(interface_of "$vf")" name "$name" address "$mac"
+    same_vfs
+}
+
+@test "afxdp on a NIC's interface: its namespace died, and DEL, or who wants it next, puts it back" {
+    pod_ns a
+    bpf_mounted
+    name=$(interface_of "$(vf_pci 0)")
+    sriov_conf "$afxdp" 'del(.link.pf) | .link.device = "'"$name"'"' >"$DIR/conf"
+    dmm ADD a <"$DIR/conf" >/dev/null
+    [ -z "$(interface_of "$(vf_pci 0)")" ]
+    ip netns del sv-a
+    NETNS='' dmm DEL a <"$DIR/conf"
+    same_vfs
+    [[ "$(ip link show "$name")" != *xdp* ]]
+    pod_ns b
+    pod_ns c
+    dmm ADD b <"$DIR/conf" >/dev/null
+    run dmm ADD c <<<"$(<"$DIR/conf")"
+    refused 101 "link.device: $name: belongs to sv/sv-b/net1"
+    ip netns del sv-b
+    dmm ADD c <"$DIR/conf" >/dev/null
+    [[ "$(ip -n sv-c link show net1)" = *xdp* ]]
+    NETNS='' dmm DEL b <"$DIR/conf" # late: it is not its own any more
+    [[ "$(ip -n sv-c link show net1)" = *xdp* ]]
+    dmm DEL c <"$DIR/conf"
+    same_vfs
+}
