@@ -3,13 +3,14 @@
  * link: how a pod is connected. One ops table per kind, one file each; link.c lists them.
  *
  * What the verbs call, and what each may do:
- *   - ADD, plan(): looks at the node and writes into the plan, as JSON, every name that apply() will
- *     make and every old value that it will change. Changes nothing. The caller makes the plan
- *     durable.
+ *   - ADD, plan(): looks at the node and writes into the plan, as JSON, every name that apply()
+ *     will make and every old value that it will change. Changes nothing. The caller makes the
+ *     plan durable.
  *   - ADD, apply(): makes the link. It may stop anywhere; what it did is in the plan.
- *   - DEL, undo(): from the plan alone puts back what apply() may have done, all or part of it; again
- *     and again with the same result; what is gone already is no error; what belongs to someone else
- *     by now is left alone. -EAGAIN: all but what can't be reached now; GC tries again.
+ *   - DEL, undo(): from the plan alone puts back what apply() may have done, all or part of it;
+ *     again and again with the same result; what is gone already is no error; what belongs to
+ *     someone else by now is left alone. -EAGAIN: all but what can't be reached now; GC tries
+ *     again.
  *   - CHECK, check(): compares plan and node.
  *   - STATUS, status(): are the configured prerequisites there. Changes nothing.
  *

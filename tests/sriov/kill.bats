@@ -24,7 +24,7 @@ now() {
     done
     ip link show "$PF"
     [[ $(ip link show "${name:-lo}") != *xdp* ]] || echo "an XDP program"
-    find "$DIR/run" "$DIR/state" "$DIR/bpf" -type f ! -name .boot 2>/dev/null
+    find "$DIR/run" "$DIR/state" "$DIR/bpf" -type f ! -name .boot 2>/dev/null || true # not all of them are there
 }
 same() { # WHAT
     local is
