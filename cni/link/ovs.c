@@ -69,9 +69,11 @@ static int vsctl(const char *const arguments[], int hold, char **said, struct dm
         free(output);
     if (!status)
         return 0;
-    if (status == 128 + SIGALRM)
-        return dmm_err_set(err, ETIMEDOUT, "ovs-vsctl %s %s: no answer from the switch",
-                           arguments[0], arguments[1]);
+    if (status == 128 + SIGALRM) {
+        dmm_err_set(err, ETIMEDOUT, "ovs-vsctl %s %s: no answer from the switch", arguments[0],
+                    arguments[1]);
+        return -ETIMEDOUT;
+    }
     /* Its reason is on stderr, which is ours. */
     dmm_err_set(err, EIO, "ovs-vsctl %s %s: ended with status %d", arguments[0], arguments[1],
                 status);
