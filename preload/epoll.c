@@ -207,7 +207,8 @@ static void remove_item(struct epoll_set *set, struct epoll_item *item, bool clo
 /* The app's own data say all; but that EPOLLONESHOT has fired must be noted. */
 static epoll_data_t kernel_data(struct epoll_item *item)
 {
-    return item->events & EPOLLONESHOT ? (epoll_data_t){.ptr = item} : item->data;
+    epoll_data_t own = {.ptr = item};
+    return item->events & EPOLLONESHOT ? own : item->data;
 }
 
 /* Puts the item's fd into the epfd too, where the entry has a kernel part or is undecided. */

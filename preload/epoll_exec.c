@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #define LEFT_MAX (1u << 16) /* items of all sets */
 
@@ -112,11 +111,10 @@ static struct entry *find(const struct epoll_left *left)
 void epoll_restore(int memfd)
 {
     struct epoll_left left;
-    struct stat st;
-    if (fstat(memfd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
-        st.st_size % (off_t)sizeof(left) || st.st_size / (off_t)sizeof(left) > LEFT_MAX)
+    off_t size = lseek(memfd, 0, SEEK_END);
+    if (size <= 0 || size % (off_t)sizeof(left) || size / (off_t)sizeof(left) > LEFT_MAX)
         return; /* it is not what was left: some spawn has used the number */
-    for (off_t at = 0; at < st.st_size; at += (off_t)sizeof(left)) {
+    for (off_t at = 0; at < size; at += (off_t)sizeof(left)) {
         if (pread(memfd, &left, sizeof(left), at) != (ssize_t)sizeof(left))
             break;
         struct entry *entry = find(&left);

@@ -655,7 +655,7 @@ CASE(epoll_fork_workers, "epoll(7): processes that sleep in one set take connect
     say_sleep_ms(100);
     long begin = say_now_ms();
     for (int i = 0; i < 3; i++)
-        connect(o_tcp(), SA(&at), sizeof(at));
+        SAY(connect(o_tcp(), SA(&at), sizeof(at)));
     for (int i = 0; i < 3; i++) {
         wait(&status);
         worked += WEXITSTATUS(status);
