@@ -194,7 +194,8 @@ enum {
     DMM_EV_HUP = 0x010,    /* both directions are over */
     DMM_EV_RDHUP = 0x2000, /* the peer's FIN */
     /* No news, but a way to watch, in WATCH's events: as EPOLLEXCLUSIVE. Of the watches that say so
-     * those get IN and OUT that come up to the first whose waitset is armed. */
+     * those get IN and OUT that come up to the first whose waitset is armed; up to the second, if
+     * there were two news, and so on. */
     DMM_EV_EXCLUSIVE = 0x4000
 };
 

@@ -97,19 +97,29 @@ static void watch_parts(struct epoll_set *set, struct epoll_item *item)
 {
     uint32_t cookie = pool_index(&items, item) + 1;
     uint32_t n = socket_parts(item->entry);
-    bool exclusive = item->events & EPOLLEXCLUSIVE;
+    uint32_t exclusive = (item->events & EPOLLEXCLUSIVE) && !epoll_is_nested(set);
+    uint32_t events = EPOLL_ALL_NEWS | (exclusive ? DMM_EV_EXCLUSIVE : 0);
     item->n_watches = 0;
     for (uint32_t i = 0; i < n && item->entry->client == set->client; i++) {
         const struct part *part = socket_part(item->entry, i);
-        int slot = exclusive ? -ENOENT : waiter_unpark(set->client, set->waitset, part, cookie);
+        int slot = exclusive ? -1 : waiter_unpark(set->client, set->waitset, part, cookie);
         if (slot < 0)
-            slot = waiter_claim(set->client, set->waitset, part, cookie,
-                                EPOLL_ALL_NEWS | (exclusive ? DMM_EV_EXCLUSIVE : 0));
+            slot = waiter_claim(set->client, set->waitset, part, cookie, events);
         if (slot < 0)
             break;
         item->slots[item->n_watches] = (uint8_t)slot;
         item->watched[item->n_watches++] = *part;
     }
+}
+
+void epoll_share_wakes(struct epoll_set *set)
+{
+    if (!set->client || set->epoch != client_epoch())
+        return;
+    for (const struct epoll_item *item = set->items; item; item = item->next_in_set)
+        for (uint32_t i = 0; (item->events & EPOLLEXCLUSIVE) && i < item->n_watches; i++)
+            waiter_ask(set->client, set->waitset, item->watched[i].index, item->slots[i],
+                       EPOLL_ALL_NEWS);
 }
 
 int epoll_need_waitset(struct epoll_set *set, struct client *client)
@@ -208,7 +218,7 @@ static void remove_item(struct epoll_set *set, struct epoll_item *item, bool clo
 static epoll_data_t kernel_data(struct epoll_item *item)
 {
     epoll_data_t own = {.ptr = item};
-    return item->events & EPOLLONESHOT ? own : item->data;
+    return (item->events & EPOLLONESHOT) ? own : item->data;
 }
 
 /* Puts the item's fd into the epfd too, where the entry has a kernel part or is undecided. */

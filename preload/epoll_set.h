@@ -47,6 +47,9 @@ void epoll_take_news(struct epoll_set *set);
  * between, and what the caller leaves on the queue, wakes one of them. */
 void epoll_pass_on(struct epoll_set *set);
 /* A waitset of a live client, after attaching or a fork: re-made, and all items watch again. */
+/* The set is nested from now on. It is then always armed, which must not take the wake-ups of other
+ * sets with EPOLLEXCLUSIVE. */
+void epoll_share_wakes(struct epoll_set *set);
 int epoll_need_waitset(struct epoll_set *set, struct client *client);
 void epoll_drop_waitset(struct epoll_set *set);
 /* Off the ready queue, if it is on it. */

@@ -311,8 +311,10 @@ bool epoll_nest(struct entry *entry)
     /* What rang before is looked at now; only what comes after the arming may make it readable. */
     read_bell(set);
     lock_take(&set->lock, LOCK_PRIVATE);
-    if (!atomic_exchange_explicit(&set->nested, true, memory_order_relaxed))
+    if (!atomic_exchange_explicit(&set->nested, true, memory_order_relaxed)) {
         epoll_also_in_epfd(set);
+        epoll_share_wakes(set);
+    }
     own_waitset(set);
     epoll_take_news(set);
     bool ready = epoll_has_news(set); /* looks without taking */

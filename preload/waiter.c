@@ -132,6 +132,16 @@ static int claim_free(struct client *client, struct dmm_socket *sock, uint32_t f
     return -ENOBUFS;
 }
 
+void waiter_ask(struct client *client, uint32_t waitset, uint32_t socket, uint32_t slot,
+                uint32_t events)
+{
+    struct dmm_command command = {.op = DMM_CMD_WATCH,
+                                  .reply = DMM_NO_REPLY,
+                                  .socket = socket,
+                                  .watch = {.slot = slot, .waitset = waitset, .events = events}};
+    command_send(client, &command);
+}
+
 int waiter_claim(struct client *client, uint32_t waitset, const struct part *part, uint32_t cookie,
                  uint32_t events)
 {
@@ -149,12 +159,7 @@ int waiter_claim(struct client *client, uint32_t waitset, const struct part *par
         return slot;
     struct dmm_watch *watch = waiter_slot(client, sock, (uint32_t)slot);
     atomic_store_explicit(&watch->cookie, cookie, memory_order_relaxed);
-    struct dmm_command command = {
-        .op = DMM_CMD_WATCH,
-        .reply = DMM_NO_REPLY,
-        .socket = part->index,
-        .watch = {.slot = (uint32_t)slot, .waitset = waitset, .events = events}};
-    command_send(client, &command);
+    waiter_ask(client, waitset, part->index, (uint32_t)slot, events);
     return slot;
 }
 

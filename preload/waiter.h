@@ -58,6 +58,9 @@ int waiter_watch(struct waiter *waiter, const struct part *part);
  * command sent. Also for epoll sets. */
 int waiter_claim(struct client *client, uint32_t waitset, const struct part *part, uint32_t cookie,
                  uint32_t events);
+/* A claimed slot tells of other `events` from now on. */
+void waiter_ask(struct client *client, uint32_t waitset, uint32_t socket, uint32_t slot,
+                uint32_t events);
 /* A watch of the waitset's that nobody wants at the moment, left where it is: programs take a
  * socket out of an epoll set and put it in again with each request. Under what guards the waitset.
  * News that come to it meanwhile give it up. */

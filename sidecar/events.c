@@ -21,6 +21,7 @@ void dmm_sock_news(struct dmm_sock *sock, uint32_t events)
     if (sock->flags & DMM_SOCK_CLOSED)
         return;
     sock->news |= (uint16_t)events;
+    sock->n_news += sock->n_news < UINT16_MAX;
     if (sock->flags & DMM_SOCK_NEWS)
         return;
     struct dmm_worker *worker = sock->client->worker;
@@ -43,7 +44,7 @@ void dmm_sock_news_forget(struct dmm_sock *sock)
     else
         sock->client->worker->news = sock->news_next;
     sock->flags &= (uint16_t)~DMM_SOCK_NEWS;
-    sock->news = 0;
+    sock->news = sock->n_news = 0;
 }
 
 /* ---- watches ---- */
@@ -67,13 +68,15 @@ static bool slot_exists(const struct dmm_sock *sock, uint32_t slot)
     return slot < DMM_WATCH_INLINE || (slot < DMM_WATCH_MAX && sock->watches_ext);
 }
 
-static void push(struct dmm_sock *sock, uint32_t slot, uint32_t events)
+/* True if it is going to wake a sleeper that had not been woken yet. */
+static bool push(struct dmm_sock *sock, uint32_t slot, uint32_t events)
 {
     struct dmm_client *client = sock->client;
     struct dmm_watch_private *mine = private_watch(sock, slot);
     events &= mine->events & MASK;
     if (!events)
-        return;
+        return false;
+    bool woken = client->waitsets[mine->waitset].dirty;
     struct dmm_watch *watch = shared_watch(client, sock->index, sock->watches_ext, slot);
     if (!dmm_ready_push(dmm_client_waitset(client, mine->waitset), watch,
                         dmm_node_id(sock->index, slot), events)) {
@@ -82,6 +85,9 @@ static void push(struct dmm_sock *sock, uint32_t slot, uint32_t events)
         client->deferred = true;
     }
     dmm_client_wake(client, mine->waitset);
+    /* Relaxed: who no longer sleeps, or does so from now on, has yet to look at its list. */
+    return !woken && atomic_load_explicit(&dmm_client_waitset(client, mine->waitset)->armed,
+                                          memory_order_relaxed) == 1;
 }
 
 int dmm_sock_watch(struct dmm_sock *sock, uint32_t slot, uint32_t waitset, uint32_t events)
@@ -203,29 +209,21 @@ int dmm_sock_watches_inherit(struct dmm_sock *sock, const struct dmm_freed_socke
 
 /* ---- the end of a turn ---- */
 
-/* Does someone sleep there, for whom the doorbell will be rung? Who no longer does when that is
- * looked at again has yet to look at the list, before it sleeps. */
-static bool sleeps(const struct dmm_client *client, uint32_t waitset)
-{
-    return atomic_load_explicit(&dmm_client_waitset(client, waitset)->armed,
-                                memory_order_relaxed) == 1;
-}
-
-static void push_all(struct dmm_sock *sock, uint32_t events)
+/* `n`: how often there was news. As many sleepers in exclusive waitsets are woken, the others of
+ * that kind are left asleep. */
+static void push_all(struct dmm_sock *sock, uint32_t events, unsigned n)
 {
     if (sock->flags & DMM_SOCK_ROOM) {
         sock->flags &= (uint16_t)~DMM_SOCK_ROOM;
         if (dmm_sock_tx_wanted(sock))
             events |= DMM_EV_OUT;
     }
-    bool taken = false; /* by an exclusive watch: the others of that kind are left asleep */
     for (uint32_t slot = 0; events && slot < sock->n_watches; slot++) {
         const struct dmm_watch_private *mine = private_watch(sock, slot);
         bool exclusive = mine->events & DMM_EV_EXCLUSIVE && !(events & ALWAYS);
-        if (!(mine->events & MASK) || (exclusive && taken))
+        if (!(mine->events & MASK) || (exclusive && !n))
             continue;
-        push(sock, slot, events);
-        taken |= exclusive && sleeps(sock->client, mine->waitset);
+        n -= push(sock, slot, events) && exclusive;
     }
 }
 
@@ -274,8 +272,9 @@ unsigned dmm_events_flush(struct dmm_worker *worker)
     while (worker->news) {
         struct dmm_sock *sock = worker->news;
         uint16_t events = sock->news;
+        unsigned n = sock->n_news;
         dmm_sock_news_forget(sock);
-        push_all(sock, events);
+        push_all(sock, events, n);
     }
     unsigned rung = 0;
     while (worker->dirty) {

@@ -71,8 +71,9 @@ struct dmm_sock {
     struct dmm_socket *shared;
     uint32_t index;
     uint16_t flags;
-    uint16_t news; /* DMM_EV_* of this turn */
-    uint8_t kind;  /* enum dmm_sock_kind */
+    uint16_t news;   /* DMM_EV_* of this turn */
+    uint16_t n_news; /* how often there were any */
+    uint8_t kind;    /* enum dmm_sock_kind */
     uint16_t family;
     uint16_t n_watches; /* slots below this were used */
     uint32_t state;     /* DMM_SS_*, as published */

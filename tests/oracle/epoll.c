@@ -258,40 +258,71 @@ CASE(epoll_exclusive_rules, "epoll_ctl(2): EPOLLEXCLUSIVE with ADD only, with fe
     SAY(add(ep, other, EPOLLIN | EPOLLEXCLUSIVE, 1));
 }
 
-CASE(epoll_exclusive_one,
-     "epoll_ctl(2): EPOLLEXCLUSIVE wakes one or more, not all, of the sleepers")
+/* Four processes, each with a set of its own in which the listener is; how many of them hear of `n`
+ * connections that nobody accepts. */
+static void exclusive(uint32_t flag, int n)
 {
     struct sockaddr_in at;
-    int listener = o_listener(&at), pipes[2];
+    int listener = o_listener(&at), pipes[2], status, woken = 0;
     SAY(pipe(pipes));
     for (int i = 0; i < 4; i++) {
         if (fork() != 0)
             continue;
         struct epoll_event event;
         int ep = epoll_create1(0);
-        say_nonblock(listener, 1);
-        add(ep, listener, EPOLLIN | EPOLLEXCLUSIVE, 1);
+        add(ep, listener, EPOLLIN | flag, 1);
         if (write(pipes[1], "r", 1) != 1)
             _exit(9);
-        int n = epoll_wait(ep, &event, 1, 600);
-        if (n > 0) {
-            accept(listener, NULL, NULL);
-            say_sleep_ms(600);
-        }
-        _exit(n);
+        int told = epoll_wait(ep, &event, 1, 1500);
+        say_sleep_ms(1500);
+        _exit(told);
     }
     char c;
     for (int i = 0; i < 4; i++)
-        if (read(pipes[0], &c, 1) != 1)
-            printf("no child\n");
-    say_sleep_ms(100);
-    int fd = o_tcp(), woken = 0, status;
-    SAY(connect(fd, SA(&at), sizeof(at)));
+        SAY(read(pipes[0], &c, 1));
+    say_sleep_ms(150);
+    for (int i = 0; i < n; i++) {
+        SAY(connect(o_tcp(), SA(&at), sizeof(at)));
+        say_sleep_ms(100);
+    }
     for (int i = 0; i < 4; i++) {
         wait(&status);
         woken += WEXITSTATUS(status);
     }
-    printf("woken: %s\n", woken >= 1 && woken < 4 ? "some" : woken ? "all" : "none");
+    printf("woken: %d\n", woken);
+}
+
+CASE(epoll_exclusive_one, "epoll_ctl(2): EPOLLEXCLUSIVE: a connection wakes one of the sets")
+{
+    exclusive(EPOLLEXCLUSIVE, 1);
+}
+
+CASE(epoll_exclusive_two, "epoll_ctl(2): EPOLLEXCLUSIVE: the next one wakes another")
+{
+    exclusive(EPOLLEXCLUSIVE, 2);
+}
+
+CASE(epoll_exclusive_without, "epoll(7): without EPOLLEXCLUSIVE a connection wakes all sets")
+{
+    exclusive(0, 1);
+}
+
+CASE(epoll_exclusive_not_asleep,
+     "epoll_ctl(2): EPOLLEXCLUSIVE: sets in which nobody sleeps are told besides")
+{
+    struct sockaddr_in at;
+    int listener = o_listener(&at), one = epoll_create1(0), two = epoll_create1(0);
+    SAY(add(one, listener, EPOLLIN | EPOLLEXCLUSIVE, 1));
+    SAY(add(two, listener, EPOLLIN | EPOLLEXCLUSIVE, 2));
+    SAY(connect(o_tcp(), SA(&at), sizeof(at)));
+    show("one", one, 1000);
+    show("two", two, 1000);
+    SAY(close(accept(listener, NULL, NULL)));
+    show("one", one, 0);
+    show("two", two, 0);
+    SAY(epoll_ctl(one, EPOLL_CTL_DEL, listener, NULL));
+    SAY(connect(o_tcp(), SA(&at), sizeof(at)));
+    show("two alone", two, 1000);
 }
 
 CASE(epoll_data, "epoll_ctl(2): user data are untouched, whatever they are")
