@@ -87,7 +87,7 @@ struct dmm_response {
     uint32_t n_fds;
     uint64_t region_size;
     uint8_t token[16];
-    char text[128]; /* why it failed, NUL-terminated */
+    char text[128]; /* why it failed, NUL-terminated; of a good ATTACH: the sidecar's DMM_VERSION */
 };
 
 /* Options that were set on a socket, in order; see preload/record.h. */

@@ -40,7 +40,7 @@
 
 #define DMM_CACHE_LINE     64
 #define DMM_REGION_MAGIC   UINT64_C(0x31304d4d442d4f49) /* "IO-DMM01" */
-#define DMM_REGION_VERSION 2
+#define DMM_REGION_VERSION 3
 #define DMM_NONE           UINT32_MAX /* no index */
 
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
@@ -335,9 +335,26 @@ struct dmm_instance_info {
     struct dmm_addr addresses[DMM_INSTANCE_ADDRESSES]; /* that the instance owns */
 };
 
+#define DMM_INSTANCE_PORTS 8
+
+/* What an instance's ports look like to ioctl(SIOCGIF*). Port i is interface i + 1, as in
+ * datagrams. */
+struct dmm_interfaces {
+    uint32_t n_ports;
+    struct {
+        char name[16]; /* NUL-terminated */
+        uint8_t mac[6];
+        uint8_t up, reserved;
+        uint32_t mtu;
+    } ports[DMM_INSTANCE_PORTS];
+    /* Of the instance's addresses, in their order. */
+    uint8_t port[DMM_INSTANCE_ADDRESSES], prefix_len[DMM_INSTANCE_ADDRESSES];
+};
+
 struct dmm_policy {
     struct dmm_mapping mapping; /* instances by name; index is the id in commands */
     struct dmm_instance_info instances[DMM_MAPPING_INSTANCES];
+    struct dmm_interfaces interfaces[DMM_MAPPING_INSTANCES];
 };
 
 /* ---- the head ---- */

@@ -2,6 +2,7 @@
 /* The intercepted calls on file descriptors: close and dup and their kin, fcntl, ioctl. */
 #include "preload/calls.h"
 #include "preload/entry.h"
+#include "preload/interfaces.h"
 #include "preload/result.h"
 #include "preload/socket.h"
 
@@ -217,17 +218,6 @@ static int count_queued(struct entry *entry, bool receive, int *value)
     return 0;
 }
 
-/* Questions about interfaces have nothing to do with the socket: the kernel answers. */
-static int ask_interfaces(unsigned long request, void *arg)
-{
-    int fd = REAL(socket)(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    int r = fd < 0 ? -errno : REAL(ioctl)(fd, request, arg);
-    r = r < 0 && fd >= 0 ? -errno : r;
-    if (fd >= 0)
-        REAL(close)(fd);
-    return r;
-}
-
 static int control_stack(int fd, struct entry *entry, unsigned long request, void *arg)
 {
     switch (request) {
@@ -258,9 +248,7 @@ static int control_stack(int fd, struct entry *entry, unsigned long request, voi
     case SIOCGPGRP:
         return REAL(ioctl)(fd, request, arg) < 0 ? -errno : 0;
     default:
-        return request >= SIOCGIFNAME && request <= SIOCGIFHWADDR + 64
-                   ? ask_interfaces(request, arg)
-                   : -ENOTTY;
+        return -ENOTTY;
     }
 }
 
@@ -274,7 +262,9 @@ int ioctl(int fd, libc_request request, ...)
     if (!entry)
         return REAL(ioctl)(fd, request, arg);
     int r;
-    if (entry->kernel && request != FIONBIO)
+    if (interfaces_asked(request))
+        r = interfaces_tell(entry, request, arg);
+    else if (entry->kernel && request != FIONBIO)
         r = REAL(ioctl)(fd, request, arg) < 0 ? -errno : 0;
     else
         r = control_stack(fd, entry, request, arg);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "preload/client.h"
 
+#include "common/version.h"
 #include "preload/calls.h"
 #include "preload/control.h"
 #include "preload/entry.h"
@@ -170,7 +171,20 @@ static int take_process(struct client *client, const struct dmm_response *respon
     return 0;
 }
 
-static int map_region(struct client *client, const struct dmm_response *response, int fd)
+/* The region is not one that this library knows: by whom it was made goes into the text. */
+static int strange_region(const struct dmm_region *region, struct dmm_response *response)
+{
+    char version[32];
+    snprintf(version, sizeof(version), "%.31s",
+             response->text[0] ? response->text : "of another release");
+    snprintf(response->text, sizeof(response->text), "the sidecar, DMM %s, makes %s %u", version,
+             region->magic == DMM_REGION_MAGIC ? "regions of version"
+                                               : "something else than a region:",
+             region->version);
+    return -EPROTO;
+}
+
+static int map_region(struct client *client, struct dmm_response *response, int fd)
 {
     if (response->region_size < sizeof(struct dmm_region) || response->region_size > SIZE_MAX / 2)
         return -EPROTO;
@@ -179,15 +193,15 @@ static int map_region(struct client *client, const struct dmm_response *response
     if (map == MAP_FAILED)
         return -errno;
     client->region = map;
-    int r =
-        dmm_region_check(client->region, client->size) ? take_process(client, response) : -EPROTO;
+    int r = dmm_region_check(client->region, client->size) ? take_process(client, response)
+                                                           : strange_region(map, response);
     if (r < 0)
         munmap(map, client->size);
     return r;
 }
 
 /* Owns fds on success only. */
-static int set_up(struct client *client, int control, const struct dmm_response *response,
+static int set_up(struct client *client, int control, struct dmm_response *response,
                   int fds[DMM_PROTO_FDS])
 {
     memset(client, 0, sizeof(*client));
@@ -216,7 +230,15 @@ static void report_refusal(int error, const struct dmm_response *response)
 {
     const char *hint = client_fallback_to_kernel() ? "sockets go to the kernel"
                                                    : "sockets of stacks fail with ENETDOWN";
-    if (response->text[0])
+    if (error == -EPROTO)
+        report(REPORT_REFUSED,
+               "the sidecar at %s and this library are of different builds: %s; this library, "
+               "DMM " DMM_VERSION
+               ", has protocol %u and regions of version %u. Start the pod anew, so that "
+               "both come from one release; until then %s",
+               self.path, response->text[0] ? response->text : "its answer makes no sense",
+               DMM_PROTO_VERSION, DMM_REGION_VERSION, hint);
+    else if (response->text[0])
         report(REPORT_REFUSED, "the sidecar at %s refused: %s; %s", self.path, response->text,
                hint);
     else if (access(self.pod_dir, F_OK) < 0)

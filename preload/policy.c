@@ -120,6 +120,30 @@ static const char *process_name(const struct client *source, char buf[DMM_PROCES
     return source->policy_by_process ? client_comm(buf) : NULL;
 }
 
+uint32_t policy_instances(struct client *client)
+{
+    lock_take(&client->policy_lock, LOCK_PRIVATE);
+    if (!client_is_dead(client))
+        renew(client);
+    uint32_t n = client->have_policy ? client->policy.mapping.n_instances : 0;
+    lock_drop(&client->policy_lock);
+    return n;
+}
+
+struct dmm_interfaces policy_interfaces(struct client *client, uint32_t instance)
+{
+    struct dmm_interfaces all = {.n_ports = 0};
+    lock_take(&client->policy_lock, LOCK_PRIVATE);
+    if (client->have_policy && instance < client->policy.mapping.n_instances)
+        all = client->policy.interfaces[instance];
+    lock_drop(&client->policy_lock);
+    if (all.n_ports > DMM_INSTANCE_PORTS)
+        all.n_ports = DMM_INSTANCE_PORTS;
+    for (uint32_t i = 0; i < all.n_ports; i++)
+        all.ports[i].name[sizeof(all.ports[i].name) - 1] = '\0';
+    return all;
+}
+
 int policy_connect(uint8_t protocol, const struct dmm_addr *remote, const struct dmm_addr *local,
                    struct client **client)
 {

@@ -36,5 +36,9 @@ int policy_listen(uint8_t protocol, const struct dmm_addr *local, struct client 
 int policy_find(struct client *client, const char *name);
 /* What is known of an instance. */
 struct dmm_instance_info policy_instance(struct client *client, uint32_t instance);
+/* Its ports; the addresses are those of policy_instance(). */
+struct dmm_interfaces policy_interfaces(struct client *client, uint32_t instance);
+/* How many instances there are, the kernel counted. */
+uint32_t policy_instances(struct client *client);
 
 #endif

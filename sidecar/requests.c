@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The requests of common/proto.h: fds are made here, tables are changed on the worker. */
 #include "common/log.h"
+#include "common/version.h"
 #include "sidecar/connection.h"
 #include "sidecar/exports.h"
 
@@ -226,6 +227,7 @@ static int attach_request(struct connection *connection, struct work *work, stru
     dmm_connection_join(connection, work->client, work->process);
     work->response->region_size = work->client->layout.size;
     memcpy(work->response->token, work->client->token, sizeof(work->response->token));
+    snprintf(work->response->text, sizeof(work->response->text), "%s", DMM_VERSION);
     return 0;
 }
 
@@ -349,9 +351,10 @@ bool dmm_request_handle(struct connection *connection, const struct dmm_asked *a
     bool garbage = asked->len != expected || request->version != DMM_PROTO_VERSION;
     if (garbage)
         rc = dmm_err_set(&work.err, EPROTO,
-                         "a request of %zu bytes and version %u; this sidecar knows %zu and %u",
-                         asked->len, asked->len < 4 ? 0 : request->version, expected,
-                         DMM_PROTO_VERSION);
+                         "the sidecar, DMM " DMM_VERSION ", speaks protocol %u (%zu bytes); this "
+                         "request is of protocol %u (%zu bytes)",
+                         DMM_PROTO_VERSION, expected, asked->len < 4 ? 0 : request->version,
+                         asked->len);
     else
         rc = carry_out(connection, &work, &gift);
     if (work.fd >= 0)

@@ -245,18 +245,35 @@ int dmm_worker_start_instance(struct dmm_worker *worker, struct dmm_instance *in
     return 0;
 }
 
-static void fill_info(struct dmm_instance_info *info, const struct dmm_instance *instance)
+_Static_assert(DMM_INSTANCE_PORTS == DMM_POD_PORTS, "the region has room for all ports");
+
+static void fill_port(struct dmm_interfaces *all, uint32_t i, const struct dmm_port_info *from)
+{
+    snprintf(all->ports[i].name, sizeof(all->ports[i].name), "%.15s", from->name);
+    memcpy(all->ports[i].mac, from->mac, sizeof(from->mac));
+    all->ports[i].up = from->up;
+    all->ports[i].mtu = from->mtu;
+}
+
+static void fill_info(struct dmm_instance_info *info, struct dmm_interfaces *all,
+                      const struct dmm_instance *instance)
 {
     memset(info, 0, sizeof(*info));
+    memset(all, 0, sizeof(*all));
+    all->n_ports = instance->n_ports;
     snprintf(info->type, sizeof(info->type), "%s", instance->type);
     info->capabilities = instance->ops ? instance->ops->capabilities : 0;
     info->up = instance->up;
     for (unsigned i = 0; i < instance->n_ports; i++) {
         struct dmm_port *port = instance->ports[i].port;
         const struct dmm_port_info *from = port->ops->info(port);
+        fill_port(all, i, from);
         for (unsigned a = 0; a < from->n_addresses && info->n_addresses < DMM_INSTANCE_ADDRESSES;
-             a++)
+             a++) {
+            all->port[info->n_addresses] = (uint8_t)i;
+            all->prefix_len[info->n_addresses] = from->addresses[a].prefix_len;
             info->addresses[info->n_addresses++] = from->addresses[a].addr;
+        }
     }
 }
 
@@ -265,7 +282,8 @@ void dmm_worker_set_mapping(struct dmm_worker *worker, const struct dmm_mapping 
     if (mapping != &worker->policy->mapping)
         worker->policy->mapping = *mapping;
     for (unsigned i = 0; i < worker->n_instances; i++)
-        fill_info(&worker->policy->instances[i], worker->instances[i]);
+        fill_info(&worker->policy->instances[i], &worker->policy->interfaces[i],
+                  worker->instances[i]);
     for (unsigned i = 0; i < worker->n_clients; i++)
         if (!worker->clients[i]->ended)
             dmm_client_set_policy(worker->clients[i], worker->policy);

@@ -295,6 +295,47 @@ PY
     done
 }
 
+# Answers one attach as a sidecar of another build would: PROTOCOL: refuses, speaking that one (0:
+# the caller's); REGION: with a region of that version.
+strange_sidecar() {
+    mkdir -p "$POD/strange"
+    rm -f "$POD/strange/stackd.sock"
+    python3 - "$POD/strange/stackd.sock" "$1" "$2" 3>&- <<'PY' &
+import array, os, socket, struct, sys
+path, protocol, region = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+listener.bind(path + ".tmp")
+listener.listen(1)
+os.rename(path + ".tmp", path)
+line, _ = listener.accept()
+known, = struct.unpack_from("I", line.recv(4096))
+fds = [os.memfd_create("region"), *os.pipe()]
+os.ftruncate(fds[0], 1 << 20)
+os.pwrite(fds[0], struct.pack("QI", 0x31304d4d442d4f49, region), 0)
+if protocol:
+    said = struct.pack("IiIIIIQ16s128s", protocol, -71, 0, 0, 0, 0, 0, b"", b"the sidecar, DMM 7.7.7, speaks protocol 99")
+    line.send(said)
+else:
+    said = struct.pack("IiIIIIQ16s128s", known, 0, 0, 0, 0, 3, 1 << 20, b"t" * 16, b"7.7.7")
+    line.sendmsg([said], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
+line.recv(1)
+PY
+    within 10 test -S "$POD/strange/stackd.sock"
+}
+
+@test "a sidecar of another build is named, with both versions and what to do" {
+    local make='import socket; socket.socket()'
+    strange_sidecar 99 0
+    DMM_POD_DIR=$POD/strange py -c "$make" >"$POD/out" 2>&1
+    cat "$POD/out"
+    grep -q "of different builds: the sidecar, DMM 7.7.7, speaks protocol 99; this library, DMM [0-9.]*, has protocol" "$POD/out"
+    grep -q "Start the pod anew" "$POD/out"
+    strange_sidecar 0 77
+    DMM_POD_DIR=$POD/strange py -c "$make" >"$POD/out" 2>&1
+    cat "$POD/out"
+    grep -q "DMM 7.7.7, makes regions of version 77; this library, DMM [0-9.]*, has protocol [0-9]* and regions of version" "$POD/out"
+}
+
 @test "nothing is left in the sidecar after all that" {
     within 3 eval "[ \"\$('$BUILD/dmmctl' sockets | wc -l)\" -le 1 ]"
 }

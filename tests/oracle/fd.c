@@ -191,6 +191,37 @@ CASE(ioctl_interfaces, "netdevice(7): the interface that has the address is list
     SAY(ioctl(a, SIOCGIFADDR, &one));
 }
 
+CASE(ioctl_interfaces_fresh,
+     "netdevice(7): any socket can be asked; SIOCGIFCONF tells the room that it needs")
+{
+    struct ifreq list[16] = {{.ifr_name = ""}}, one;
+    struct ifconf conf = {.ifc_len = sizeof(list), .ifc_req = list}, none = {.ifc_len = 0};
+    int a = socket(AF_INET, SOCK_DGRAM, 0), found = 0;
+    SAY(ioctl(a, SIOCGIFCONF, &conf));
+    SAY(ioctl(a, SIOCGIFCONF, &none));
+    printf("as many %d\n", none.ifc_len == conf.ifc_len);
+    for (int i = 0; i < conf.ifc_len / (int)sizeof(list[0]); i++) {
+        struct sockaddr_in in;
+        memcpy(&in, &list[i].ifr_addr, sizeof(in));
+        if (in.sin_addr.s_addr != say_address.sin_addr.s_addr)
+            continue;
+        found++;
+        one = list[i];
+        SAY(ioctl(a, SIOCGIFBRDADDR, &one));
+        one = list[i];
+        SAY(ioctl(a, SIOCGIFFLAGS, &one));
+        printf("broadcast %d, multicast %d, running %d\n", (one.ifr_flags & IFF_BROADCAST) != 0,
+               (one.ifr_flags & IFF_MULTICAST) != 0, (one.ifr_flags & IFF_RUNNING) != 0);
+    }
+    printf("found %d\n", found);
+    strcpy(one.ifr_name, "lo");
+    SAY(ioctl(a, SIOCGIFADDR, &one));
+    printf("loopback %08x\n", ntohl(((struct sockaddr_in *)&one.ifr_addr)->sin_addr.s_addr));
+    conf.ifc_len = sizeof(list[0]);
+    SAY(ioctl(a, SIOCGIFCONF, &conf));
+    printf("in little room: %d\n", conf.ifc_len / (int)sizeof(list[0]));
+}
+
 CASE(dup_rules, "dup(2): dup2 to itself, to a bad number, of a closed one; dup3's flags")
 {
     char buf[4];
