@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/time.h>
 
 /* Where the headers of a C library do not have them. IPV6_FLOWINFO_SEND is of linux/in6.h, which
  * does not go with netinet/in.h. */
@@ -382,6 +383,15 @@ int linux_option_check(const struct option_socket *socket, int level, int name, 
     checked->len = sizeof(checked->number);
     memcpy(checked->bytes, &checked->number, sizeof(checked->number));
     return 0;
+}
+
+socklen_t linux_option_reads(const struct linux_option *option)
+{
+    if (option->how == HOW_TIMEOUT)
+        return sizeof(struct timeval);
+    if (option->how == HOW_LINGER)
+        return sizeof(struct linger);
+    return option->shape == SHAPE_BYTES ? (socklen_t)option->max : sizeof(int);
 }
 
 void linux_option_give(int level, int32_t number, void *value, socklen_t *len)

@@ -85,6 +85,9 @@ const struct linux_option *linux_option_find(const struct option_socket *socket,
 int linux_option_check(const struct option_socket *socket, int level, int name, const void *value,
                        socklen_t len, const struct linux_option **option,
                        struct option_value *checked);
+/* How many bytes of a value Linux reads at most, whatever length comes with it: what is behind them
+ * may not be memory. */
+socklen_t linux_option_reads(const struct linux_option *option);
 /* Gives a number to getsockopt, as the level does. */
 void linux_option_give(int level, int32_t number, void *value, socklen_t *len);
 

@@ -4,6 +4,7 @@
 #include "preload/calls.h"
 #include "preload/cork.h"
 #include "preload/decide.h"
+#include "preload/linux_options.h"
 #include "preload/option_part.h"
 #include "preload/policy.h"
 #include "preload/report.h"
@@ -60,7 +61,13 @@ static int set_on_part(const struct entry *entry, struct client *client, const s
 static void remember(struct entry *entry, const struct setting *s)
 {
     static const uint8_t none[RECORD_VALUE];
-    uint32_t len = s->stack_len < RECORD_VALUE ? s->stack_len : RECORD_VALUE;
+    const struct option_socket kind = kind_of(entry);
+    int error;
+    const struct linux_option *option =
+        linux_option_find(&kind, s->level, s->stack_name, true, &error);
+    uint32_t most = option ? linux_option_reads(option) : RECORD_VALUE;
+    uint32_t len = s->stack_len < most ? s->stack_len : most;
+    len = len < RECORD_VALUE ? len : RECORD_VALUE;
     /* Options that a list would not hold are few and far between; the last ones win. */
     record_add(&entry->late->record, s->level, s->stack_name,
                s->stack_value ? s->stack_value : none, len);

@@ -24,7 +24,8 @@
 
 const char afxdp_busy_poll[] = "busy polling";
 
-/* A socket that was just closed holds its queue until the kernel has cleaned up behind it. */
+/* A socket that was just closed holds its queue, and its memory is counted as locked by our user,
+ * until the kernel has cleaned up behind it. */
 #define BUSY_TRIES 50
 #define BUSY_NS    20000000
 
@@ -58,7 +59,7 @@ static int set(int fd, int name, const void *value, socklen_t len)
     return setsockopt(fd, SOL_XDP, name, value, len) ? -errno : 0;
 }
 
-static int make_umem(const struct afxdp_port *p, struct afxdp_socket *s)
+static int make_umem(const struct afxdp_port *p, struct afxdp_socket *s, int tries)
 {
     void *umem =
         mmap(NULL, umem_bytes(p), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -71,7 +72,11 @@ static int make_umem(const struct afxdp_port *p, struct afxdp_socket *s)
         .chunk_size = p->buffer_bytes,
         .headroom = HEADROOM,
     };
-    return set(s->fd, XDP_UMEM_REG, &reg, sizeof(reg));
+    const struct timespec pause = {.tv_nsec = BUSY_NS};
+    int rc;
+    while ((rc = set(s->fd, XDP_UMEM_REG, &reg, sizeof(reg))) == -ENOBUFS && tries-- > 0)
+        nanosleep(&pause, NULL);
+    return rc;
 }
 
 static int make_rings(struct afxdp_socket *s)
@@ -164,7 +169,7 @@ static int open_socket(struct afxdp_port *p, unsigned queue, int tries, const ch
     if (rc && (rc != -EPERM || tries > 1))
         return rc;
     *what = "AF_XDP memory";
-    rc = make_umem(p, s);
+    rc = make_umem(p, s, tries);
     *what = rc ? *what : "AF_XDP rings";
     if (!rc)
         rc = make_rings(s);

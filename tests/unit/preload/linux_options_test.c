@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/time.h>
 
 static const struct option_socket tcp4 = {AF_INET, SOCK_STREAM};
 static const struct option_socket udp4 = {AF_INET, SOCK_DGRAM};
@@ -72,6 +73,27 @@ static void test_long_bytes(void **state)
     assert_true(out.len <= sizeof(out.bytes));
 }
 
+/* A program may say any length; behind what Linux reads there may be no memory. */
+static void test_reads(void **state)
+{
+    static const struct {
+        int level, name;
+        socklen_t bytes;
+    } cases[] = {{SOL_SOCKET, SO_RCVTIMEO, sizeof(struct timeval)},
+                 {SOL_SOCKET, SO_LINGER, sizeof(struct linger)},
+                 {SOL_SOCKET, SO_KEEPALIVE, sizeof(int)},
+                 {IPPROTO_IP, IP_TTL, sizeof(int)},
+                 {IPPROTO_TCP, TCP_CONGESTION, 15}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int error;
+        const struct linux_option *o =
+            linux_option_find(&tcp4, cases[i].level, cases[i].name, true, &error);
+        assert_non_null(o);
+        assert_int_equal(linux_option_reads(o), cases[i].bytes);
+    }
+}
+
 static void test_give(void **state)
 {
     unsigned char room[8];
@@ -91,6 +113,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_levels), cmocka_unit_test(test_values),
                                        cmocka_unit_test(test_long_bytes),
-                                       cmocka_unit_test(test_give)};
+                                       cmocka_unit_test(test_reads), cmocka_unit_test(test_give)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
