@@ -107,6 +107,7 @@
     C(tcp_after_close_drop)                                                                        \
     C(tcp_challenge_acks)                                                                          \
     C(tcp_challenge_limit)                                                                         \
+    C(tcp_deferred)                                                                                \
     C(tcp_listen_overflow_drop)                                                                    \
     C(tcp_half_open_limit)                                                                         \
     C(tcp_connection_limit)                                                                        \

@@ -731,3 +731,25 @@ CASE(close_range_sockets, "close_range(2) closes sockets as close does")
     SAY(fcntl(a, F_GETFD));
     SAY(close_range(10, 5, 0));
 }
+
+CASE(accept_deferred, "tcp(7): TCP_DEFER_ACCEPT: accept wakes when data has come")
+{
+    int seconds = 5, got = -1;
+    socklen_t len = sizeof(got);
+    char buf[4];
+    struct sockaddr_in at;
+    int l = o_listener(&at);
+    SAY(setsockopt(l, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof(seconds)));
+    SAY(getsockopt(l, IPPROTO_TCP, TCP_DEFER_ACCEPT, &got, &len));
+    printf("%d seconds\n", got);
+    int a = o_tcp();
+    SAY(connect(a, SA(&at), sizeof(at)));
+    say_settle();
+    o_show_poll("listener", l, 0);
+    SAY(write(a, "abc", 3));
+    say_events("readable", (uint32_t)say_await(l, POLLIN));
+    int s = accept(l, NULL, NULL);
+    o_show_bytes("recv", buf, read(s, buf, sizeof(buf)));
+    SAY(getsockopt(s, IPPROTO_TCP, TCP_DEFER_ACCEPT, &got, &len));
+    printf("%d seconds\n", got);
+}

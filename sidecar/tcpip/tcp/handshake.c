@@ -52,7 +52,7 @@ void tcb_established(struct tcb *t)
     t->backoffs = 0;
     t->last_receive = ip->now;
     t->cc.cwnd = ip->config.initial_window * t->cc.mss; /* RFC 6928 */
-    if (t->syn_tries > 1)                               /* RFC 5681, 3.1 */
+    if (t->syn_tries > 1 && !(t->flags & TCB_DEFERRED)) /* RFC 5681, 3.1 */
         t->cc.cwnd = t->cc.mss;
     tcb_keepalive_start(t);
 }

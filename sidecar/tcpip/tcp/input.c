@@ -183,6 +183,17 @@ static bool strip_simultaneous_syn(const struct tcb *t, struct segment *seg)
     return true;
 }
 
+/* TCP_DEFER_ACCEPT: an ACK alone opens no connection until the listener's time is over. As Linux
+ * has it, the ACK counts as lost, and the last SYN-ACK of that time asks for another one. */
+static bool defer(struct tcb *t, const struct segment *seg)
+{
+    if (t->listener == NULL || t->syn_tries >= t->listener->defer_accept || segment_len(seg) > 0)
+        return false;
+    t->flags |= TCB_DEFERRED;
+    t->s.ip->count.tcp_deferred++;
+    return true;
+}
+
 /* Fifth, SYN-RECEIVED: the handshake ends. False: the segment goes no further; t may be gone. */
 static bool handshake_ack(struct tcb *t, const struct segment *seg)
 {
@@ -191,7 +202,7 @@ static bool handshake_ack(struct tcb *t, const struct segment *seg)
         tcp_reply_reset(t->s.ip, seg);
         return false;
     }
-    if (!tcb_accept(t))
+    if (defer(t, seg) || !tcb_accept(t))
         return false;
     t->snd_wnd = seg->wnd << t->snd_wscale;
     t->max_wnd = t->snd_wnd;

@@ -7,11 +7,12 @@
 #include <linux/tcp.h>
 #include <stddef.h>
 
-#define KEEP_MAX      32767
-#define KEEP_CNT_MAX  127
-#define SYN_CNT_MAX   127
-#define CC_NAME_MAX   16
-#define LINGER2_MAX_S 120
+#define KEEP_MAX         32767
+#define KEEP_CNT_MAX     127
+#define SYN_CNT_MAX      127
+#define CC_NAME_MAX      16
+#define LINGER2_MAX_S    120
+#define DEFER_STEP_MAX_S 120
 
 /* A uint32_t of the tcb with the range it takes. */
 static const struct int_option {
@@ -72,6 +73,33 @@ static int set_quickack(struct tcb *t, int v)
     return 0;
 }
 
+/* TCP_DEFER_ACCEPT is given and told in seconds and kept, as on Linux, as the number of SYN-ACK
+ * timeouts that take so long: 1 s, 2 s, 4 s, ..., at most 120 s each. */
+static uint8_t defer_from_seconds(int seconds)
+{
+    uint32_t period = 1, step = 1;
+    uint8_t tries = 1;
+
+    if (seconds <= 0)
+        return 0;
+    for (; (uint32_t)seconds > period && tries < UINT8_MAX; tries++) {
+        step = 2 * step < DEFER_STEP_MAX_S ? 2 * step : DEFER_STEP_MAX_S;
+        period += step;
+    }
+    return tries;
+}
+
+static int defer_to_seconds(uint8_t tries)
+{
+    int period = 0, step = 1;
+
+    for (; tries > 0; tries--) {
+        period += step;
+        step = 2 * step < DEFER_STEP_MAX_S ? 2 * step : DEFER_STEP_MAX_S;
+    }
+    return period;
+}
+
 static int set_tcp(struct tcb *t, int name, const void *value, uint32_t len)
 {
     const struct int_option *o = find_int(name);
@@ -109,6 +137,9 @@ static int set_tcp(struct tcb *t, int name, const void *value, uint32_t len)
         return set_in_range(v, 1, KEEP_CNT_MAX, &t->keep_count);
     case TCP_SYNCNT:
         return set_in_range(v, 1, SYN_CNT_MAX, &t->syn_count);
+    case TCP_DEFER_ACCEPT:
+        t->defer_accept = defer_from_seconds(v);
+        return 0;
     case TCP_LINGER2:
         t->linger2_s = v < 0 ? -1 : v > LINGER2_MAX_S ? LINGER2_MAX_S : v;
         return 0;
@@ -206,6 +237,9 @@ static int get_tcp(struct tcb *t, int name, void *value, uint32_t *len)
         break;
     case TCP_SYNCNT:
         v = t->syn_count != 0 ? t->syn_count : 6;
+        break;
+    case TCP_DEFER_ACCEPT:
+        v = defer_to_seconds(t->defer_accept);
         break;
     case TCP_LINGER2:
         v = t->linger2_s != 0 ? t->linger2_s : (int)(t->s.ip->config.time_wait_ms / 1000);

@@ -113,6 +113,7 @@ enum {
     TCB_LINGER_ABORT = 1 << 27, /* SO_LINGER with zero: close() resets */
     TCB_COOKIE = 1 << 28,       /* made from a SYN cookie */
     TCB_RX_STALLED = 1 << 29,   /* the ring refused bytes that we hold in reassembly */
+    TCB_DEFERRED = 1 << 30,     /* the handshake lacks but data (TCP_DEFER_ACCEPT) */
 };
 
 struct tcb {
@@ -191,6 +192,7 @@ struct tcb {
     uint16_t user_mss; /* TCP_MAXSEG; 0 */
     uint8_t keep_count;
     uint8_t syn_count;
+    uint8_t defer_accept; /* listener: so many times a SYN-ACK waits for data; 0 off */
     int soft_error;
 
     /* counts for TCP_INFO */

@@ -49,14 +49,21 @@ static void give_up(struct tcb *t)
 static bool syn_timeout(struct tcb *t)
 {
     const bool active = t->ep.state == TCPS_SYN_SENT;
-    const unsigned limit = !active ? SYNACK_RETRIES : t->syn_count ? t->syn_count : SYN_RETRIES;
+    const unsigned defer = t->flags & TCB_DEFERRED && t->listener ? t->listener->defer_accept : 0;
+    unsigned limit = !active ? SYNACK_RETRIES : t->syn_count ? t->syn_count : SYN_RETRIES;
 
+    if (limit < defer)
+        limit = defer;
     t->backoffs++;
     t->syn_tries++;
     if (user_timeout(t, t->syn_tries, limit)) {
         t->s.ip->count.tcp_attempt_fails++;
         give_up(t);
         return false;
+    }
+    if (t->syn_tries < defer) { /* the peer has answered: only the time goes on */
+        tcb_schedule(t);
+        return true;
     }
     t->s.ip->count.tcp_retransmits++;
     t->total_retrans++;

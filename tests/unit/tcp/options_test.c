@@ -418,6 +418,112 @@ static void backlog_bounds_half_open(void **state)
     }
 }
 
+static void defer_accept_in_seconds(void **state)
+{
+    static const struct {
+        int set, told;
+    } rows[] = {{-1, 0}, {0, 0},   {1, 1},     {2, 3},       {3, 3},         {4, 7},
+                {8, 15}, {30, 31}, {100, 127}, {1000, 1087}, {100000, 29887}};
+    struct script *s = script_new(NULL);
+
+    UNUSED(state);
+    script_listen(s);
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) { /* as Linux 6.18 tells them */
+        assert_int_equal(node_setsockopt(s->listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, rows[i].set),
+                         0);
+        assert_int_equal(node_getsockopt(s->listener, IPPROTO_TCP, TCP_DEFER_ACCEPT), rows[i].told);
+    }
+    script_free(s);
+}
+
+static void half_open_deferred(struct script *s, int seconds)
+{
+    script_listen(s);
+    assert_int_equal(node_setsockopt(s->listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, seconds), 0);
+    script_mark(s);
+    in(s, "S 0:0(0) win 65535 <mss 1000>");
+    out(s, "S. 0:0(0) ack 1");
+    in(s, ". 1:1(0) ack 1");
+    none(s);
+    assert_int_equal(s->listener->n_accepted, 0);
+}
+
+static void defer_accept_waits_for_data(void **state)
+{
+    struct script *s = script_new(NULL);
+
+    UNUSED(state);
+    half_open_deferred(s, 7);
+    advance(s, 5000); /* nothing is sent again meanwhile: it has arrived */
+    none(s);
+    in(s, "P. 1:101(100) ack 1");
+    script_accept(s);
+    assert_int_equal(read_bytes(s), 100);
+    drain(s);
+    write_bytes(s, 10000);
+    assert_int_equal(drain(s), 10); /* the whole initial window: no SYN-ACK was lost */
+    assert_int_equal(counter(s, "tcp_deferred"), 1);
+    script_free(s);
+}
+
+/* At the end of the time the SYN-ACK asks once more, and then an ACK alone will do. */
+static void defer_accept_ends(void **state)
+{
+    struct script *s = script_new(NULL);
+
+    UNUSED(state);
+    half_open_deferred(s, 3);
+    advance(s, 2900);
+    none(s);
+    advance(s, 300);
+    out_at(s, 3000, 50, "S. 0:0(0) ack 1");
+    assert_int_equal(s->listener->n_accepted, 0);
+    in(s, ". 1:1(0) ack 1");
+    script_accept(s);
+    script_free(s);
+}
+
+static void defer_accept_longer_than_retries(void **state)
+{
+    struct script *s = script_new(NULL);
+
+    UNUSED(state);
+    half_open_deferred(s, 100); /* 7 times */
+    advance(s, 126900);
+    none(s);
+    in(s, "P. 1:101(100) ack 1");
+    script_accept(s);
+    script_free(s);
+}
+
+/* A peer that does not answer any more goes, as any half-open connection. */
+static void defer_accept_gives_up(void **state)
+{
+    struct script *s = script_new(NULL);
+
+    UNUSED(state);
+    half_open_deferred(s, 3);
+    advance(s, 200000);
+    assert_true(drain(s) > 0);
+    in(s, "P. 1:101(100) ack 1");
+    out(s, "R 1:1(0)");
+    assert_int_equal(s->listener->n_accepted, 0);
+    script_free(s);
+}
+
+/* A FIN is something to tell. */
+static void defer_accept_takes_a_fin(void **state)
+{
+    struct script *s = script_new(NULL);
+
+    UNUSED(state);
+    half_open_deferred(s, 30);
+    in(s, "F. 1:1(0) ack 1");
+    script_accept(s);
+    assert_true(s->sock->eof);
+    script_free(s);
+}
+
 static void what_is_not_there_is_refused(void **state)
 {
     static const int names[] = {TCP_NOTSENT_LOWAT, TCP_FASTOPEN, TCP_MD5SIG,
@@ -456,6 +562,12 @@ int main(void)
         cmocka_unit_test(maxseg),
         cmocka_unit_test(listener_hands_down),
         cmocka_unit_test(backlog_bounds_half_open),
+        cmocka_unit_test(defer_accept_in_seconds),
+        cmocka_unit_test(defer_accept_waits_for_data),
+        cmocka_unit_test(defer_accept_ends),
+        cmocka_unit_test(defer_accept_longer_than_retries),
+        cmocka_unit_test(defer_accept_gives_up),
+        cmocka_unit_test(defer_accept_takes_a_fin),
         cmocka_unit_test(what_is_not_there_is_refused),
     };
 
