@@ -441,6 +441,43 @@ int client_claim(int fd, struct client **client, struct dmm_export *what, char t
     return r;
 }
 
+static int claim_all(struct client *client, const int *files, uint32_t n, struct dmm_export *whats,
+                     int *results)
+{
+    struct dmm_request message;
+    struct dmm_response response;
+    int fds[DMM_PROTO_FDS];
+    int r = 0;
+    fill_request(&message, DMM_REQ_CLAIM);
+    for (uint32_t i = 0; i < n && r == 0; i++)
+        r = control_send(client->control, &message, &(struct control_more){.file = files[i]});
+    for (uint32_t i = 0; i < n && r == 0; i++) {
+        const struct control_more more = {.file = -1, .claimed = &whats[i]};
+        results[i] = control_receive(client->control, &more, &response, fds);
+        if (results[i] == -ECONNRESET || results[i] == -EPROTO)
+            r = results[i];
+    }
+    return r;
+}
+
+int client_claim_some(const int *files, uint32_t n, struct client **client,
+                      struct dmm_export *whats, int *results)
+{
+    sigset_t all, before;
+    *client = client_attach();
+    if (!*client || n > CLIENT_CLAIMS)
+        return -ENETDOWN;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    lock_take(&(*client)->control_lock, LOCK_PRIVATE);
+    int r = claim_all(*client, files, n, whats, results);
+    lock_drop(&(*client)->control_lock);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (r < 0)
+        client_died(*client);
+    return r;
+}
+
 /* ---- the end ---- */
 
 /* cppcheck-suppress constParameter ; entry_each() takes functions of one type */

@@ -86,6 +86,11 @@ int client_export(struct client *client, const struct dmm_export *what, int kern
  * than the one that was current: a process without sockets joins the family of those that it is
  * given. 0 with *what filled, -ENOENT (not one of ours), or another negative errno with `text`. */
 int client_claim(int fd, struct client **client, struct dmm_export *what, char text[128]);
+/* The same for up to CLIENT_CLAIMS files at once, which are waited for once; `results` are those of
+ * each. A negative one may be another with client_claim(), which tries longer. Negative: of all. */
+#define CLIENT_CLAIMS 16
+int client_claim_some(const int *files, uint32_t n, struct client **client,
+                      struct dmm_export *whats, int *results);
 /* Before the first attachment: the client that an exec'ed image belongs to. */
 void client_set_family(const uint8_t token[16]);
 

@@ -35,7 +35,7 @@ int control_connect(const char *path)
     return r;
 }
 
-static int send_request(int fd, const struct dmm_request *request, const struct control_more *more)
+int control_send(int fd, const struct dmm_request *request, const struct control_more *more)
 {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
     struct iovec iov[2] = {{(void *)(uintptr_t)request, sizeof(*request)},
@@ -83,15 +83,8 @@ static int check_response(const struct dmm_response *response, ssize_t n, bool c
     return 0;
 }
 
-int control_call(int fd, const struct dmm_request *request, struct dmm_response *response,
-                 int fds[DMM_PROTO_FDS])
-{
-    const struct control_more nothing = {.file = -1};
-    return control_call_more(fd, request, &nothing, response, fds);
-}
-
-int control_call_more(int fd, const struct dmm_request *request, const struct control_more *more,
-                      struct dmm_response *response, int fds[DMM_PROTO_FDS])
+int control_receive(int fd, const struct control_more *more, struct dmm_response *response,
+                    int fds[DMM_PROTO_FDS])
 {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(DMM_PROTO_FDS * sizeof(int))];
     struct iovec iov[2] = {{response, sizeof(*response)}, {more->claimed, sizeof(*more->claimed)}};
@@ -102,9 +95,6 @@ int control_call_more(int fd, const struct dmm_request *request, const struct co
     for (int i = 0; i < DMM_PROTO_FDS; i++)
         fds[i] = -1;
     memset(response, 0, sizeof(*response));
-    int r = send_request(fd, request, more);
-    if (r < 0)
-        return r;
     ssize_t n;
     do
         n = REAL(recvmsg)(fd, &msg, MSG_CMSG_CLOEXEC);
@@ -112,7 +102,7 @@ int control_call_more(int fd, const struct dmm_request *request, const struct co
     if (n < 0)
         return -ECONNRESET;
     take_fds(&msg, fds);
-    r = check_response(response, n, more->claimed, fds);
+    int r = check_response(response, n, more->claimed, fds);
     response->text[sizeof(response->text) - 1] = '\0';
     if (r < 0) {
         for (int i = 0; i < DMM_PROTO_FDS; i++) {
@@ -122,4 +112,21 @@ int control_call_more(int fd, const struct dmm_request *request, const struct co
         }
     }
     return r;
+}
+
+int control_call_more(int fd, const struct dmm_request *request, const struct control_more *more,
+                      struct dmm_response *response, int fds[DMM_PROTO_FDS])
+{
+    for (int i = 0; i < DMM_PROTO_FDS; i++)
+        fds[i] = -1;
+    memset(response, 0, sizeof(*response));
+    int r = control_send(fd, request, more);
+    return r < 0 ? r : control_receive(fd, more, response, fds);
+}
+
+int control_call(int fd, const struct dmm_request *request, struct dmm_response *response,
+                 int fds[DMM_PROTO_FDS])
+{
+    const struct control_more nothing = {.file = -1};
+    return control_call_more(fd, request, &nothing, response, fds);
 }

@@ -24,7 +24,11 @@ struct control_more {
     int file;                        /* goes along; -1: none */
     struct dmm_export *claimed;      /* CLAIM: follows a good response; else NULL */
 };
-/* The same with that. */
+/* The two halves: several requests may be sent before the first one's response is waited for. */
+int control_send(int fd, const struct dmm_request *request, const struct control_more *more);
+int control_receive(int fd, const struct control_more *more, struct dmm_response *response,
+                    int fds[DMM_PROTO_FDS]);
+/* control_call() with that. */
 int control_call_more(int fd, const struct dmm_request *request, const struct control_more *more,
                       struct dmm_response *response, int fds[DMM_PROTO_FDS]);
 

@@ -107,11 +107,11 @@ static size_t list_fds(int fds[FDS_MAX])
 static void find_sockets(void)
 {
     int fds[FDS_MAX];
+    struct share_file files[FDS_MAX];
     size_t n = list_fds(fds);
-    for (size_t i = 0; i < n; i++) {
-        if (share_is_placeholder(fds[i]))
-            share_claim_inherited(fds[i], fds, n);
-    }
+    for (size_t i = 0; i < n; i++)
+        files[i] = (struct share_file){.fd = fds[i], .cookie = share_cookie(fds[i])};
+    share_claim_inherited(files, n);
     for (int fd = 0; fd <= 2; fd++)
         stdio_take_over(fd);
 }

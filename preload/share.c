@@ -228,14 +228,14 @@ static int claim(int fd, struct dmm_export *what, struct entry **entry)
     return r;
 }
 
-static uint64_t cookie_of(int fd)
+uint64_t share_cookie(int fd)
 {
     uint64_t cookie = 0;
     socklen_t len = sizeof(cookie);
     return REAL(getsockopt)(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 ? 0 : cookie;
 }
 
-bool share_is_placeholder(int fd)
+static bool is_placeholder(int fd)
 {
     struct sockaddr_un name = {.sun_family = AF_UNSPEC};
     socklen_t len = sizeof(name);
@@ -273,7 +273,7 @@ void share_received(int fd)
     struct dmm_export what;
     struct entry *entry;
     int saved = errno;
-    bool placeholder = share_is_placeholder(fd);
+    bool placeholder = is_placeholder(fd);
     if (placeholder || (may_be_shared(fd) && client_sidecar_there())) {
         int r = claim(fd, &what, &entry);
         if (r < 0 && placeholder)
@@ -287,35 +287,78 @@ void share_received(int fd)
 
 /* ---- inherited over exec ---- */
 
-void share_claim_inherited(int fd, const int *fds, size_t n)
+/* Installs what the placeholder `fd` was claimed to be (entry NULL: nothing) at each of the `n` fds
+ * that is the same file, or, if the kernel has the socket, that kernel socket. */
+static void take_in(const struct share_file *placeholder, struct entry *entry,
+                    const struct dmm_export *what, const struct share_file *files, size_t n)
 {
-    struct dmm_export what = {.flags = 0};
-    struct entry *entry;
-    struct entry *known = entry_get(fd);
-    if (known) { /* installed by an earlier number of the same file */
-        entry_put(known);
-        return;
-    }
-    int r = claim(fd, &what, &entry);
-    if (r < 0)
-        entry = dead_entry();
-    bool kernel = r == 0 && what.flags & DMM_EXPORT_KERNEL;
+    bool kernel = entry && what->flags & DMM_EXPORT_KERNEL;
     /* The same file has the same cookie, and no other has. */
-    uint64_t wanted = kernel ? what.cookie : cookie_of(fd);
+    uint64_t wanted = kernel ? what->cookie : placeholder->cookie;
     bool used = false;
+    if (!entry)
+        entry = dead_entry();
     for (size_t i = 0; i < n && entry; i++) {
-        if (!wanted || cookie_of(fds[i]) != wanted)
+        if (!wanted || files[i].cookie != wanted)
             continue;
-        install(fds[i], entry);
+        install(files[i].fd, entry);
         used = true;
     }
     /* A companion is nobody's number; without its listener it is of no use. */
     if (kernel && used)
-        entry_protect(fd, &entry->companion);
+        entry_protect(placeholder->fd, &entry->companion);
     else if (kernel)
-        REAL(close)(fd);
+        REAL(close)(placeholder->fd);
     if (entry)
         entry_put(entry);
+}
+
+static void claim_some(const struct share_file *placeholders, uint32_t n,
+                       const struct share_file *files, size_t n_files)
+{
+    struct dmm_export whats[CLIENT_CLAIMS];
+    struct client *client;
+    int numbers[CLIENT_CLAIMS] = {0};
+    int results[CLIENT_CLAIMS];
+    for (uint32_t i = 0; i < n; i++) {
+        numbers[i] = placeholders[i].fd;
+        results[i] = -ECONNRESET;
+    }
+    bool all = client_claim_some(numbers, n, &client, whats, results) == 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct entry *entry = NULL;
+        if (all && results[i] == 0)
+            entry = entry_for(client, &whats[i]);
+        else
+            claim(numbers[i], &whats[i], &entry); /* tries longer, and says what is wrong */
+        take_in(&placeholders[i], entry, &whats[i], files, n_files);
+    }
+}
+
+static bool seen_before(const struct share_file *files, size_t at)
+{
+    for (size_t i = 0; i < at; i++) {
+        if (files[i].cookie == files[at].cookie)
+            return true;
+    }
+    return false;
+}
+
+void share_claim_inherited(const struct share_file *files, size_t n)
+{
+    struct share_file placeholders[CLIENT_CLAIMS];
+    uint32_t held = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!files[i].cookie || !is_placeholder(files[i].fd) || seen_before(files, i))
+            continue;
+        placeholders[held++] = files[i];
+        if (held == CLIENT_CLAIMS) {
+            claim_some(placeholders, held, files, n);
+            held = 0;
+        }
+    }
+    if (held)
+        claim_some(placeholders, held, files, n);
 }
 
 /* ---- messages ---- */

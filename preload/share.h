@@ -36,10 +36,15 @@ void share_received(int fd);
 void share_sent_message(const struct msghdr *msg);
 void share_received_message(struct msghdr *msg);
 
-/* For exec'ed images: is `fd` a placeholder by its name? */
-bool share_is_placeholder(int fd);
-/* Claims it, and installs its entry at each of the `n` fds that is the same file (or, if the kernel
- * has the socket, that kernel socket). The fd itself is taken over if it is a companion. */
-void share_claim_inherited(int fd, const int *fds, size_t n);
+/* An open fd of the image, and its file's SO_COOKIE; 0: not a socket. */
+struct share_file {
+    int fd;
+    uint64_t cookie;
+};
+uint64_t share_cookie(int fd);
+/* For exec'ed images, with all of their fds: claims those that are placeholders, and installs their
+ * entries at each fd that is the same file (or, if the kernel has the socket, that kernel socket).
+ * A placeholder that is a companion is taken over. */
+void share_claim_inherited(const struct share_file *files, size_t n);
 
 #endif

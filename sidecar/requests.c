@@ -118,6 +118,15 @@ static void do_waitset_free(void *arg)
                                              &work->err);
 }
 
+/* Only this thread's calls change them. */
+static bool renamed(const struct work *work)
+{
+    const struct dmm_process *process = &work->client->processes[work->process];
+    return process->pid != work->request->pid ||
+           (work->request->comm[0] &&
+            memcmp(process->comm, work->request->comm, sizeof(process->comm)));
+}
+
 static void do_name(void *arg)
 {
     struct work *work = arg;
@@ -285,7 +294,7 @@ static int carry_out(struct connection *connection, struct work *work, struct gi
     struct dmm_worker *worker = &connection->control->worker;
     if (work->request->op != DMM_REQ_ATTACH && !connection->client)
         return dmm_err_set(&work->err, ENOTCONN, "this process is not attached");
-    if (connection->client)
+    if (connection->client && renamed(work))
         dmm_worker_call(worker, do_name, work);
     switch (work->request->op) {
     case DMM_REQ_ATTACH:
