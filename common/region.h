@@ -65,7 +65,8 @@ enum dmm_command_op {
     DMM_CMD_BIND,       /* sync   addr -> reply.addr, reply.socket: the index that stands for the
                          *        socket from now on (another one only after DMM_OPEN_ADOPT) */
     DMM_CMD_LISTEN,     /* sync   value = backlog */
-    DMM_CMD_CONNECT,    /* sync   addr -> reply.addr = local; a stream's result comes by `state` */
+    DMM_CMD_CONNECT,    /* either addr -> reply.addr = local; a stream's result comes by `state`.
+                         *        Without a reply, what fails at once ends the socket: so_error */
     DMM_CMD_SEND,       /* async  bytes or datagrams were added to the transmit ring */
     DMM_CMD_GROW,       /* async  value = transmit ring bytes wanted; the answer is tx_offer (a
                          *        larger ring, or none where there is no memory), then DMM_EV_OUT if
@@ -135,6 +136,28 @@ _Static_assert(sizeof(struct dmm_reply) == 320, "replies keep to cache lines");
 
 #define DMM_CHANNEL_COMMANDS 256
 #define DMM_CHANNEL_REPLIES  16
+#define DMM_CHANNEL_SPARES   64
+
+/*
+ * Spares are stream sockets that the sidecar has opened ahead for the channel's process, which
+ * holds them: to connect, the app takes one of the instance and family that it wants (exchange with
+ * 0) and sends CONNECT, with no reply to wait for. Their `state` is CONNECTING from the start. The
+ * sidecar fills the places again. A word is dmm_spare_word(), or 0: none.
+ */
+static inline uint32_t dmm_spare_word(uint32_t socket, uint32_t instance, bool ipv6)
+{
+    return ((socket + 1) & 0xffffff) | instance << 24 | (ipv6 ? 1u << 28 : 0);
+}
+static inline uint32_t dmm_spare_socket(uint32_t word)
+{
+    return (word & 0xffffff) - 1;
+}
+/* What two words of one kind have in common. */
+static inline uint32_t dmm_spare_kind(uint32_t word)
+{
+    return word & ~0xffffffu;
+}
+_Static_assert(DMM_MAPPING_INSTANCES <= 16, "an instance is four bits of a spare's word");
 
 /*
  * A channel belongs to one process (the sidecar knows which: it gave it out) and may be used by
@@ -149,6 +172,8 @@ struct dmm_channel {
                                        * channel before it knew; shown to people, trusted for nothing */
     _Alignas(DMM_CACHE_LINE) struct dmm_command commands[DMM_CHANNEL_COMMANDS];
     _Alignas(DMM_CACHE_LINE) struct dmm_reply replies[DMM_CHANNEL_REPLIES];
+    _Alignas(DMM_CACHE_LINE) _Atomic uint32_t
+        spares[DMM_CHANNEL_SPARES]; /* [A+S] the sidecar: store rel, exchange; the app: CAS acq */
 };
 
 /* ---- news: sidecar -> app ---- */

@@ -31,6 +31,8 @@ static inline void dmm_channel_init(struct dmm_channel *channel)
     /* An old reply must not look like one to the new owner, whose numbers may be the same. */
     for (uint32_t i = 0; i < DMM_CHANNEL_REPLIES; i++)
         atomic_store_explicit(&channel->replies[i].done, 0, memory_order_relaxed);
+    for (uint32_t i = 0; i < DMM_CHANNEL_SPARES; i++)
+        atomic_store_explicit(&channel->spares[i], 0, memory_order_relaxed);
     for (uint32_t i = 0; i < DMM_CHANNEL_COMMANDS; i++)
         atomic_store_explicit(&channel->commands[i].turn, i, memory_order_release);
 }

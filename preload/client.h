@@ -26,6 +26,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Where a connect began well, and when: ahead.c. */
+struct reached {
+    struct dmm_addr addr;
+    uint32_t instance;
+    uint32_t generation; /* policy_generation then */
+};
+#define CLIENT_REACHED 16
+
 struct client {
     struct dmm_region *region;
     uint64_t size;
@@ -39,11 +47,13 @@ struct client {
     _Atomic bool dead;        /* rel/acq */
     _Atomic uint32_t seq;     /* relaxed RMW: of sync commands */
     lock_word control_lock;   /* one request at a time */
-    lock_word policy_lock;    /* policy, policy_generation */
+    lock_word policy_lock;    /* policy, policy_generation, reached */
     struct dmm_policy policy; /* this process's copy */
     uint32_t policy_generation;
     bool have_policy;
     bool policy_by_process; /* a rule of it asks for the process's name, which costs system calls */
+    struct reached reached[CLIENT_REACHED]; /* by a hash of the address */
+    _Atomic uint32_t spare_hint;            /* relaxed: where the next spare may be */
     /* Relaxed: options that a stream socket of an instance is known to take; options.c's bits. */
     _Atomic uint8_t options_taken[DMM_MAPPING_INSTANCES];
     /* The waitset that ATTACH or FORK brought, for the first thread that asks. */

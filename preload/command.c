@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #define FULL_SPINS     200
@@ -137,4 +138,13 @@ int command_call(struct client *client, struct dmm_command *command, struct dmm_
     atomic_fetch_and_explicit(&channel->replies_used, ~(1u << index), memory_order_release);
     errno = saved;
     return result;
+}
+
+void command_settle(struct client *client, uint32_t socket)
+{
+    struct dmm_command ask = {.op = DMM_CMD_GETSOCKOPT,
+                              .socket = socket,
+                              .opt = {.level = SOL_SOCKET, .name = SO_RCVBUF, .len = sizeof(int)}};
+    if (!client_is_dead(client))
+        command_call(client, &ask, NULL);
 }

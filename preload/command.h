@@ -18,5 +18,7 @@ void command_send_value(struct client *client, enum dmm_command_op op, uint32_t 
                         uint32_t value);
 /* Sync: the reply's result (0 or more, or a negative errno). `reply` may be NULL. */
 int command_call(struct client *client, struct dmm_command *command, struct dmm_reply *reply);
+/* Waits until the worker has carried out what this thread has sent for the socket so far. */
+void command_settle(struct client *client, uint32_t socket);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "preload/decide.h"
 
+#include "preload/ahead.h"
 #include "preload/calls.h"
 #include "preload/epoll.h"
 #include "preload/options.h"
@@ -108,18 +109,22 @@ static uint16_t bind_family(int fd, const struct entry *entry, struct client *cl
     return decide_v6only(fd, entry) ? 0 : AF_INET;
 }
 
+static void set_up_part(struct client *client, const struct entry *entry, const struct part *part)
+{
+    socket_set_word(part->sock, WORD_STATUS,
+                    atomic_load_explicit(&entry->status, memory_order_relaxed));
+    if (entry->late)
+        options_replay(client, entry, part, &entry->late->record);
+}
+
 /* Opens a part and sets the options again. `remote`, if any: it connects at once. */
 static int prepare_part(struct client *client, uint32_t instance, uint16_t family,
                         const struct dmm_addr *remote, struct entry *entry, struct part *part)
 {
     int r = socket_open_part(client, instance, family, entry, NULL, remote, part);
-    if (r < 0)
-        return r;
-    socket_set_word(part->sock, WORD_STATUS,
-                    atomic_load_explicit(&entry->status, memory_order_relaxed));
-    if (entry->late)
-        options_replay(client, entry, part, &entry->late->record);
-    return 0;
+    if (r == 0)
+        set_up_part(client, entry, part);
+    return r;
 }
 
 static void drop_probe(struct entry *entry)
@@ -220,6 +225,21 @@ static bool can_open_connecting(const struct client *client, uint32_t instance,
             (late->n_parts == 0 && options_need_no_answer(client, instance, &late->record)));
 }
 
+static int open_connecting(struct client *client, uint32_t instance, const struct dmm_addr *remote,
+                           struct entry *entry, struct part *part)
+{
+    if (ahead_take(client, instance, remote, part)) {
+        set_up_part(client, entry, part);
+        ahead_connect(client, part, remote);
+        atomic_store_explicit(&entry->unnamed, true, memory_order_relaxed);
+        return 0;
+    }
+    int r = prepare_part(client, instance, remote->family, remote, entry, part);
+    if (r == 0)
+        ahead_note(client, instance, remote);
+    return r;
+}
+
 static int connect_undecided(int fd, struct entry *entry, const struct dmm_addr *remote,
                              bool *begun)
 {
@@ -232,7 +252,7 @@ static int connect_undecided(int fd, struct entry *entry, const struct dmm_addr 
     if (instance == DMM_INSTANCE_KERNEL)
         return become_kernel(fd, entry);
     bool at_once = can_open_connecting(client, (uint32_t)instance, entry);
-    int r = at_once ? prepare_part(client, (uint32_t)instance, remote->family, remote, entry, &part)
+    int r = at_once ? open_connecting(client, (uint32_t)instance, remote, entry, &part)
                     : take_part(client, (uint32_t)instance, remote->family, entry, &part);
     if (r < 0)
         return r;

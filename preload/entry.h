@@ -84,10 +84,12 @@ struct entry {
     struct client *client;   /* that the parts live in; NULL: none */
     struct part part;        /* STACK */
     struct late *late;
-    struct cork *cork;           /* under lock: a datagram under way; see cork.h */
-    struct epoll_item *items;    /* under lock: in which epoll sets */
-    struct epoll_set *set;       /* ENTRY_EPOLL */
-    _Atomic int *where;          /* ENTRY_INTERNAL: what holds its number; relaxed */
+    struct cork *cork;        /* under lock: a datagram under way; see cork.h */
+    struct epoll_item *items; /* under lock: in which epoll sets */
+    struct epoll_set *set;    /* ENTRY_EPOLL */
+    _Atomic int *where;       /* ENTRY_INTERNAL: what holds its number; relaxed */
+    /* relaxed: connected ahead, so the names in the region may not be there yet */
+    _Atomic bool unnamed;
     _Atomic uint32_t grow_asked; /* relaxed: transmit ring bytes last asked for */
     _Atomic uint32_t full_count; /* relaxed: how often a send found no room */
     _Atomic uint32_t idle_looks; /* relaxed: fruitless looks since the sidecar was seen alive */

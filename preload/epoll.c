@@ -296,17 +296,6 @@ static int control_locked(struct epoll_set *set, struct entry *entry, int op, in
     return 0;
 }
 
-/* A watch tells first what is true already, and rings. Waits until the worker has done so for the
- * socket: then nothing but news can make a nested set readable. */
-static void settle(struct client *client, uint32_t socket)
-{
-    struct dmm_command ask = {.op = DMM_CMD_GETSOCKOPT,
-                              .socket = socket,
-                              .opt = {.level = SOL_SOCKET, .name = SO_RCVBUF, .len = sizeof(int)}};
-    if (!client_is_dead(client))
-        command_call(client, &ask, NULL);
-}
-
 /* A stack socket needs the set's waitset before its first item. */
 static int control_socket(int epfd, struct epoll_set *set, struct entry *entry, int op, int fd,
                           const struct epoll_event *event)
@@ -327,8 +316,10 @@ static int control_socket(int epfd, struct epoll_set *set, struct entry *entry, 
         r == 0 && op != EPOLL_CTL_DEL && epoll_is_nested(set) && socket_parts(entry) && client;
     epoll_unlock(set);
     lock_drop(&entry->lock);
+    /* A watch tells first what is true already, and rings: from now on nothing but news can make a
+     * nested set readable. */
     if (nested)
-        settle(client, socket_part(entry, 0)->index);
+        command_settle(client, socket_part(entry, 0)->index);
     return r;
 }
 
@@ -353,7 +344,7 @@ static void note_nesting(int fd)
         uint32_t socket = client ? item->watched[0].index : 0;
         epoll_unlock(set);
         if (client)
-            settle(client, socket);
+            command_settle(client, socket);
         epoll_nest(inner);
     }
     if (inner)

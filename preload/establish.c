@@ -510,6 +510,16 @@ static int check_room(const struct sockaddr *sa, const socklen_t *len)
     return (int)*len < 0 ? -EINVAL : 0;
 }
 
+/* The local name of a socket that connects ahead is known once the worker has seen the connect. */
+static void await_name(struct entry *entry)
+{
+    if (!atomic_load_explicit(&entry->unnamed, memory_order_relaxed))
+        return;
+    if (!(socket_state(entry->part.sock) & (DMM_SS_CONNECTED | DMM_SS_DEAD)))
+        command_settle(entry->client, entry->part.index);
+    atomic_store_explicit(&entry->unnamed, false, memory_order_relaxed);
+}
+
 int establish_name(int fd, struct entry *entry, struct sockaddr *sa, socklen_t *len)
 {
     struct dmm_addr addr = {.family = entry->family};
@@ -518,10 +528,12 @@ int establish_name(int fd, struct entry *entry, struct sockaddr *sa, socklen_t *
         return r;
     if (entry->kernel)
         return REAL(getsockname)(fd, sa, len) < 0 ? -errno : 0;
-    if (phase_of(entry) == PHASE_STACK)
+    if (phase_of(entry) == PHASE_STACK) {
+        await_name(entry);
         addr = entry->part.sock->local;
-    else if (phase_of(entry) == PHASE_MULTI)
+    } else if (phase_of(entry) == PHASE_MULTI) {
         addr = entry->late->bound;
+    }
     socket_tell_address(entry, addr, sa, len);
     return 0;
 }

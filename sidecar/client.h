@@ -36,6 +36,10 @@ struct dmm_channel_private {
     bool used;
     uint16_t process;
     uint32_t position; /* the next command to take */
+    /* spares.c: index + 1 of what is offered or was taken unheard, 0: none; connects that found
+     * none so far; which is taken back next. */
+    uint32_t spares[DMM_CHANNEL_SPARES];
+    uint32_t connects, next_spare;
 };
 
 struct dmm_waitset_private {
@@ -77,9 +81,10 @@ struct dmm_client {
     char violation[160]; /* "" none */
     struct dmm_client *doomed_next;
 
-    uint32_t n_processes, n_channels, n_sockets;
-    uint32_t n_exports;    /* placeholders of their own, which outlive processes */
-    uint32_t waitsets_top; /* no waitset from here on was ever used */
+    uint32_t n_processes, n_channels;
+    uint32_t n_sockets, n_spares; /* the latter are among the former */
+    uint32_t n_exports;           /* placeholders of their own, which outlive processes */
+    uint32_t waitsets_top;        /* no waitset from here on was ever used */
     struct dmm_process *processes;
     struct dmm_channel_private *channels;
     struct dmm_waitset_private *waitsets;

@@ -184,7 +184,8 @@ int dmm_client_fork_process(struct dmm_client *client, uint32_t parent, struct d
     if (child < 0)
         return child;
     for (uint32_t i = 0; i < client->sockets_top; i++)
-        if (client->sockets[i] && dmm_sock_held(client->sockets[i], parent))
+        if (client->sockets[i] && !(client->sockets[i]->flags & DMM_SOCK_SPARE) &&
+            dmm_sock_held(client->sockets[i], parent))
             dmm_sock_hold(client->sockets[i], (uint32_t)child);
     return child;
 }

@@ -4,6 +4,7 @@
 #include "sidecar/client.h"
 #include "sidecar/instance.h"
 #include "sidecar/sock.h"
+#include "sidecar/spares.h"
 #include "sidecar/worker.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@ struct context {
     struct dmm_client *client;
     struct dmm_sock *sock; /* NULL for OPEN */
     const struct dmm_command *command;
-    uint32_t process;
+    uint32_t channel, process;
     struct dmm_reply reply; /* filled here, then copied out */
 };
 
@@ -62,6 +63,19 @@ static int32_t connect_to(struct context *c, struct dmm_addr *peer)
     return 0;
 }
 
+static int open_socket(struct dmm_client *client, struct dmm_instance *instance,
+                       const struct dmm_open *open, struct dmm_sock **out)
+{
+    struct dmm_sock *sock = dmm_sock_new(client, instance, open);
+    if (!sock)
+        return -ENFILE;
+    int rc = instance->ops->open(instance->stack, sock, open, &sock->ssock);
+    if (rc)
+        dmm_sock_free(sock);
+    *out = sock;
+    return rc;
+}
+
 static int32_t do_open(struct context *c)
 {
     const struct dmm_command *command = c->command;
@@ -78,14 +92,12 @@ static int32_t do_open(struct context *c)
         return rc;
     if (peer.family && (!dmm_addr_valid(&peer) || open.type != SOCK_STREAM))
         return -EAFNOSUPPORT;
-    struct dmm_sock *sock = dmm_sock_new(c->client, instance, &open);
-    if (!sock)
-        return -ENFILE;
-    rc = instance->ops->open(instance->stack, sock, &open, &sock->ssock);
-    if (rc) {
-        dmm_sock_free(sock);
+    struct dmm_sock *sock;
+    rc = open_socket(c->client, instance, &open, &sock);
+    if (rc && dmm_spares_drop(c->client))
+        rc = open_socket(c->client, instance, &open, &sock);
+    if (rc)
         return rc;
-    }
     if (command->open.flags & DMM_OPEN_ADOPT) {
         sock->flags |= DMM_SOCK_ADOPT;
         sock->adopted = command->value;
@@ -97,6 +109,8 @@ static int32_t do_open(struct context *c)
     rc = peer.family ? connect_to(c, &peer) : 0;
     if (rc)
         dmm_sock_let_go(sock, c->process, true);
+    else if (peer.family)
+        dmm_spares_more(c->client, c->channel, instance, &open);
     return rc;
 }
 
@@ -179,7 +193,10 @@ static int32_t do_connect(struct context *c)
             sock->state & DMM_SS_CONNECTING && !(sock->state & (DMM_SS_CONNECTED | DMM_SS_DEAD));
         return begun ? -EALREADY : -EISCONN;
     }
-    return connect_to(c, &peer);
+    int32_t rc = connect_to(c, &peer);
+    if (rc && !datagram && c->command->reply == DMM_NO_REPLY)
+        dmm_sock_dead(sock, -rc); /* nobody hears the answer */
+    return rc;
 }
 
 /* ---- moving ---- */
@@ -366,7 +383,7 @@ static const struct {
     [DMM_CMD_OPEN] = {"OPEN", do_open, SYNC},
     [DMM_CMD_BIND] = {"BIND", do_bind, SYNC},
     [DMM_CMD_LISTEN] = {"LISTEN", do_listen, SYNC},
-    [DMM_CMD_CONNECT] = {"CONNECT", do_connect, SYNC},
+    [DMM_CMD_CONNECT] = {"CONNECT", do_connect, EITHER},
     [DMM_CMD_SEND] = {"SEND", do_send, ASYNC},
     [DMM_CMD_GROW] = {"GROW", do_grow, ASYNC},
     [DMM_CMD_RECEIVED] = {"RECEIVED", do_received, ASYNC},
@@ -396,6 +413,8 @@ static bool find_socket(struct context *c, int32_t *result)
         *result = -EBADF;
         return false;
     }
+    if (sock->flags & DMM_SOCK_SPARE && !claims)
+        dmm_spare_take(sock, c->channel);
     c->sock = sock;
     return true;
 }
@@ -414,8 +433,10 @@ static void answer(struct context *c, uint32_t channel, int32_t result)
 
 void dmm_command_run(struct dmm_client *client, uint32_t channel, const struct dmm_command *command)
 {
-    struct context c = {
-        .client = client, .command = command, .process = client->channels[channel].process};
+    struct context c = {.client = client,
+                        .command = command,
+                        .channel = channel,
+                        .process = client->channels[channel].process};
     c.reply.len = 0;
     if (command->op == DMM_CMD_NONE || command->op >= DMM_CMD_COUNT) {
         dmm_client_violation(client, "channel %u: op %u is unknown", channel, command->op);

@@ -134,7 +134,7 @@ static void do_export(void *arg)
         uint32_t index = what->parts[i].index;
         const struct dmm_sock *sock =
             index < client->limits.max_sockets ? client->sockets[index] : NULL;
-        if (!sock || !dmm_sock_held(sock, work->process)) {
+        if (!sock || sock->flags & DMM_SOCK_SPARE || !dmm_sock_held(sock, work->process)) {
             work->rc = dmm_err_set(work->err, EBADF, "socket %u is not one of this process", index);
             return;
         }
@@ -289,7 +289,7 @@ static int move_all(struct work *work)
     if (from->violation[0])
         return dmm_err_set(work->err, ECONNRESET, "its client has been ended");
     if (held_elsewhere(export))
-        return work->client->n_sockets || work->client->n_processes > 1 ||
+        return work->client->n_sockets > work->client->n_spares || work->client->n_processes > 1 ||
                        work->client->uid != from->uid
                    ? dmm_err_set(work->err, EBUSY,
                                  "a process of another client still holds the socket")

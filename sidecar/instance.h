@@ -37,8 +37,8 @@ struct dmm_instance {
     char type[DMM_STACK_TYPE];
     unsigned n_ports;
     struct dmm_instance_port ports[DMM_POD_PORTS];
-    uint32_t n_sockets;
-    uint64_t rx_dropped; /* datagrams that found no room */
+    uint32_t n_sockets, n_spares; /* the latter are among the former */
+    uint64_t rx_dropped;          /* datagrams that found no room */
 };
 
 /* Fills `host` with the services. */

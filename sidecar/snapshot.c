@@ -114,8 +114,8 @@ static void walk_sockets(void *arg)
         }
         struct dmm_sock *sock = client->sockets[walk->socket++];
         looked++;
-        /* The stack may not be asked about a closed one. */
-        if (!sock || sock->flags & DMM_SOCK_CLOSED)
+        /* The stack may not be asked about a closed one; spares are nobody's yet. */
+        if (!sock || sock->flags & (DMM_SOCK_CLOSED | DMM_SOCK_SPARE))
             continue;
         if (!client->violation[0])
             dmm_sock_rx_refresh(sock);
@@ -153,7 +153,7 @@ static void walk_clients(void *arg)
             return;
         row->id = client->id;
         row->uid = client->uid;
-        row->sockets = client->n_sockets;
+        row->sockets = client->n_sockets - client->n_spares;
         row->heap_bytes = client->heap.used;
         row->stats = client->stats;
         row->ended = client->ended;
@@ -265,7 +265,8 @@ static void walk_instances(void *arg)
 {
     struct instances_walk *walk = arg;
     for (unsigned i = 0; i < walk->worker->n_instances; i++)
-        walk->sockets[i] = walk->worker->instances[i]->n_sockets;
+        walk->sockets[i] =
+            walk->worker->instances[i]->n_sockets - walk->worker->instances[i]->n_spares;
 }
 
 void dmm_snapshot_instances(struct dmm_worker *worker, uint32_t sockets[DMM_MAPPING_INSTANCES])

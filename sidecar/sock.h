@@ -62,6 +62,7 @@ enum {
     DMM_SOCK_LINGERS = 1 << 10,  /* close() has returned and released() is to come */
     DMM_SOCK_DEFERRED = 1 << 11, /* a watch has DMM_WATCH_DEFERRED */
     DMM_SOCK_ABORT = 1 << 12,    /* its last holder wanted RST; an export keeps it so far */
+    DMM_SOCK_SPARE = 1 << 13,    /* opened ahead, not taken yet: spares.h */
 };
 
 struct dmm_sock {
@@ -71,9 +72,10 @@ struct dmm_sock {
     struct dmm_socket *shared;
     uint32_t index;
     uint16_t flags;
-    uint16_t news;   /* DMM_EV_* of this turn */
-    uint16_t n_news; /* how often there were any */
-    uint8_t kind;    /* enum dmm_sock_kind */
+    uint16_t news;      /* DMM_EV_* of this turn */
+    uint16_t n_news;    /* how often there were any */
+    uint8_t kind;       /* enum dmm_sock_kind */
+    uint8_t spare_slot; /* if DMM_SOCK_SPARE: its place in the channel */
     uint16_t family;
     uint16_t n_watches; /* slots below this were used */
     uint32_t state;     /* DMM_SS_*, as published */

@@ -3,6 +3,7 @@
 #include "sidecar/client.h"
 #include "sidecar/instance.h"
 #include "sidecar/sock.h"
+#include "sidecar/spares.h"
 #include "sidecar/worker.h"
 
 #include <netinet/in.h>
@@ -236,6 +237,8 @@ void dmm_sock_close(struct dmm_sock *sock, bool abort)
         return;
     if (sock->flags & DMM_SOCK_QUEUED)
         dmm_sock_queue_leave(sock);
+    if (sock->flags & DMM_SOCK_SPARE)
+        dmm_spare_unmark(sock);
     memset(sock->holders, 0, sizeof(sock->holders));
     bool ended = sock->client->ended;
     if (sock->kind == DMM_SOCK_LISTENER) {

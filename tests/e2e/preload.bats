@@ -359,6 +359,71 @@ PY
     grep -q "DMM 7.7.7, makes regions of version 77; this library, DMM [0-9.]*, has protocol [0-9]* and regions of version" "$POD/out"
 }
 
+@test "a connect to where it connected before waits for no answer, and is a connect all the same" {
+    cat >"$POD/ahead.py" <<'PY'
+import os, select, signal, socket
+server = socket.create_server(('10.1.1.1', 0), backlog=64)
+at = server.getsockname()
+sidecar = int(open(os.environ['POD'] + '/pid').read())
+def begin(to):
+    s = socket.socket(); s.setblocking(False)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try: s.connect(to); return None
+    except BlockingIOError: return s
+def end(s):
+    select.select([], [s], [], 10)
+    return s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+def talk(s):
+    c, peer = server.accept()
+    c.send(b'x'); select.select([s], [], [], 10)
+    return peer == s.getsockname() and s.getpeername() == at and s.recv(1) == b'x'
+for i in range(3):
+    s = begin(at)
+    if end(s) or not talk(s): print('warming up fails')
+os.kill(sidecar, signal.SIGSTOP)
+some = [begin(at) for i in range(5)]       # a call that waited would wait for ever
+print(len(some))
+os.kill(sidecar, signal.SIGCONT)
+names = [s.getsockname() for s in some]
+print(len(set(names)), all(n[0] == at[0] and n[1] for n in names))
+print([end(s) for s in some])
+print(sorted(server.accept()[1] for s in some) == sorted(names))
+closed = socket.create_server(('10.1.1.1', 0)); gone = closed.getsockname(); closed.close()
+print(end(begin(gone)))
+try: socket.create_connection(gone, 5)
+except OSError as e: print(e.errno)
+if os.fork() == 0:
+    s = begin(at)
+    os._exit(0 if end(s) == 0 and talk(s) else 1)
+print(os.wait()[1])
+PY
+    run timeout -s KILL 20 env LD_PRELOAD="${DMM_PRELOAD_FIRST:+$DMM_PRELOAD_FIRST:}$BUILD/libdmm.so" \
+        /usr/bin/python3 -u "$POD/ahead.py"
+    kill -CONT "$(cat "$POD/pid")"
+    echo "$output"
+    [ "$output" = "5
+5 True
+[0, 0, 0, 0, 0]
+True
+111
+111
+0" ]
+}
+
+@test "nobody asks for the process's name where no rule does" {
+    [ -z "${SAN:-}" ] || skip "strace and sanitizers do not go together"
+    cat >"$POD/names.py" <<'PY'
+import socket, threading
+def many():
+    server = socket.create_server(('10.1.1.1', 0))
+    for i in range(20): socket.create_connection(server.getsockname()).close()
+many()
+t = threading.Thread(target=many); t.start(); t.join() # not the thread that gives the process its name
+PY
+    strace -f -e trace=openat,prctl -E "LD_PRELOAD=$BUILD/libdmm.so" -o "$POD/trace" /usr/bin/python3 "$POD/names.py"
+    [ "$(grep -c 'self/comm\|PR_GET_NAME' "$POD/trace")" -le 3 ] # to attach, and for a waitset
+}
+
 @test "nothing is left in the sidecar after all that" {
     within 3 eval "[ \"\$('$BUILD/dmmctl' sockets | wc -l)\" -le 1 ]"
 }
