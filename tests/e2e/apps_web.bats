@@ -153,8 +153,7 @@ httpd_serves() {
     cmp "$LAB_TMP/got" "$LAB_TMP/www/20m"
 }
 
-@test "haproxy: TCP and HTTP, as its own user with two threads, between two stacks" {
-    nginx_up
+haproxy_up() { # OPTION...: lines for both proxies
     pod up proxy "dmm.fd.io/stack=$STACK"
     cat >"$LAB_TMP/haproxy.cfg" <<C
 global
@@ -162,10 +161,12 @@ global
   group haproxy
   nbthread 2
   maxconn 3000
+  stats socket $LAB_TMP/haproxy.sock
 defaults
   timeout connect 5s
   timeout client 30s
   timeout server 30s
+$(printf '  option %s\n' "$@")
 listen tcp
   mode tcp
   bind :81
@@ -177,20 +178,49 @@ listen http
 C
     start_in proxy haproxy -f "$LAB_TMP/haproxy.cfg" -db
     within 10 has_sockets proxy '.state == "LISTEN"' 2
-    local at port
-    at=$(pod ip proxy)
-    within 10 client curl -sf --max-time 2 -o "$LAB_TMP/got" "http://$at:82/64"
-    for port in 81 82; do
-        on_stacks curl -sf "http://$at:$port/20m" | cmp - "$LAB_TMP/www/20m"
-        kernel_client curl -sf "http://$at:$port/20m" | cmp - "$LAB_TMP/www/20m"
-        run on_stacks wrk -t 2 -c 100 -d 1 "http://$at:$port/64"
-        no_errors
-        run on_stacks ab -q -n 1000 -c 20 "http://$at:$port/64"
-        no_errors
-    done
+    PROXY=$(pod ip proxy)
+    within 10 client curl -sf --max-time 2 -o "$LAB_TMP/got" "http://$PROXY:82/64"
+}
+
+haproxy_down() {
     end_started
     nothing_left proxy
     pod down proxy
+}
+
+# The bytes that haproxy has moved through pipes (TotalSplicdedBytesOut, as some releases spell it).
+spliced() { echo "show info" | socat - "UNIX-CONNECT:$LAB_TMP/haproxy.sock" | awk '/^TotalSpli/ {print $2}'; }
+
+@test "haproxy: TCP and HTTP, as its own user with two threads, between two stacks" {
+    local port
+    nginx_up
+    haproxy_up dontlognull
+    for port in 81 82; do
+        on_stacks curl -sf "http://$PROXY:$port/20m" | cmp - "$LAB_TMP/www/20m"
+        kernel_client curl -sf "http://$PROXY:$port/20m" | cmp - "$LAB_TMP/www/20m"
+        run on_stacks wrk -t 2 -c 100 -d 1 "http://$PROXY:$port/64"
+        no_errors
+        run on_stacks ab -q -n 1000 -c 20 "http://$PROXY:$port/64"
+        no_errors
+    done
+    [ "$(spliced)" -eq 0 ]
+    haproxy_down
+}
+
+@test "haproxy with splice: bytes go from stack socket to stack socket through pipes" {
+    local port before
+    nginx_up
+    haproxy_up splice-auto splice-response splice-request
+    for port in 81 82; do
+        before=$(spliced)
+        on_stacks curl -sf "http://$PROXY:$port/20m" | cmp - "$LAB_TMP/www/20m"
+        kernel_client curl -sf "http://$PROXY:$port/20m" | cmp - "$LAB_TMP/www/20m"
+        echo "spliced $before $(spliced)"
+        [ $(($(spliced) - before)) -ge 20000000 ]
+        run on_stacks ab -q -n 40 -c 8 "http://$PROXY:$port/20m"
+        no_errors
+    done
+    haproxy_down
 }
 
 @test "nothing is left in the sidecars, and they had nothing to say" {

@@ -85,17 +85,81 @@ import socket; s = socket.create_connection(('$ip', 8000)); s.send(b'GET /by-pyt
     [[ "$output" != *"$stack_ip "* ]]
 }
 
-@test "UDP on the stack and TCP on the kernel, by rule, in one process" {
-    pod up back
-    pod up client --stack "$STACK" "dmm.fd.io/mapping={\"version\":1,\"default\":\"kernel\",\"rules\":[{\"stack\":\"$STACK\",\"protocol\":\"udp\"}]}"
-    # shellcheck disable=SC2016 # socat's shell expands it
-    pod_bg --plain back socat UDP4-RECVFROM:7777,fork 'SYSTEM:head -c 1 >/dev/null; echo $SOCAT_PEERADDR'
+# The pod's address that belongs to a stack (or `kernel`).
+address_of() { # POD STACK
+    pod ip --all "$1" | awk -v s="$2" '$2 == s {print $3}'
+}
+
+# Prints by which address of its own each protocol reached the pod `back`; one process.
+both_protocols() { # POD
     local ip
     ip=$(pod ip back)
-    within 10 eval "pod exec --plain back ss -Hlun 'sport = :7777' | grep -q 7777"
-    run pod exec client /usr/bin/python3 -c "
+    pod exec "$1" /usr/bin/python3 -c "
 import socket
-u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(20); u.sendto(b'x', ('$ip', 7777)); print(u.recv(100).decode().strip())"
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(20); u.sendto(b'x', ('$ip', 7777))
+t = socket.create_connection(('$ip', 8000), 20); t.send(b'GET / HTTP/1.0\r\n\r\n')
+print('udp', u.recv(100).decode().strip())
+print('tcp', t.getsockname()[0], t.recv(100)[:8].decode())"
+}
+
+back_up() {
+    pod up back
+    # shellcheck disable=SC2016 # socat's shell expands it
+    pod_bg --plain back socat UDP4-RECVFROM:7777,fork 'SYSTEM:head -c 1 >/dev/null; echo $SOCAT_PEERADDR'
+    pod_bg --plain back /usr/bin/python3 -m http.server 8000
+    within 10 eval "pod exec --plain back ss -Hlun 'sport = :7777' | grep -q 7777"
+    within 10 eval "pod exec --plain back ss -Hltn 'sport = :8000' | grep -q 8000"
+}
+
+@test "UDP on the stack and TCP on the kernel, by rule, in one process" {
+    back_up
+    pod up client --stack "$STACK" "dmm.fd.io/mapping={\"version\":1,\"default\":\"kernel\",\"rules\":[{\"stack\":\"$STACK\",\"protocol\":\"udp\"}]}"
+    run both_protocols client
     echo "$output"
-    [ "$output" = "$(pod ip --all client | awk -v s="$STACK" '$2 == s {print $3}')" ]
+    [ "${lines[0]}" = "udp $(address_of client "$STACK")" ]
+    [ "${lines[1]}" = "tcp $(address_of client kernel) HTTP/1.0" ]
+}
+
+@test "UDP on one stack and TCP on another, by rule, in one process" {
+    local other=lwip
+    [ "$STACK" != lwip ] || other=tcpip
+    back_up
+    pod up client --stack "$STACK" --stack $other "dmm.fd.io/mapping={\"version\":1,\"default\":\"kernel\",\"rules\":[{\"stack\":\"$other\",\"protocol\":\"udp\"},{\"stack\":\"$STACK\",\"protocol\":\"tcp\"}]}"
+    run both_protocols client
+    echo "$output"
+    [ "${lines[0]}" = "udp $(address_of client $other)" ]
+    [ "${lines[1]}" = "tcp $(address_of client "$STACK") HTTP/1.0" ]
+}
+
+@test "a wildcard listener on two stacks and the kernel accepts from each in turn" {
+    local other=lwip
+    [ "$STACK" != lwip ] || other=tcpip
+    pod up client
+    pod up front --stack "$STACK" --stack $other "dmm.fd.io/mapping={\"version\":1,\"default\":\"kernel\",\"rules\":[{\"stack\":[\"$STACK\",\"$other\",\"kernel\"],\"direction\":\"listen\",\"port\":8080}]}"
+    # Slow on purpose: each of its three queues has always someone in it.
+    pod_bg front /usr/bin/python3 -u -c "
+import socket, time
+listener = socket.socket(); listener.bind(('0.0.0.0', 8080)); listener.listen(16); print('listening')
+took = []
+while len(took) < 120:
+    s, peer = listener.accept(); took.append(s.getsockname()[0]); time.sleep(0.01); s.sendall(b'x'); s.close()
+for a in sorted(set(took)): print('took', a, took.count(a))"
+    local server=$LAST_PID a
+    within 20 grep -q listening "$LAB_TMP/front.out"
+    pod_bg --plain client /usr/bin/python3 -u -c "
+import socket, sys, threading
+def ask(a):
+    try:
+        while socket.create_connection((a, 8080), 20).recv(1): pass
+    except OSError: pass
+for a in sys.argv[1:] * 6: threading.Thread(target=ask, args=(a,), daemon=True).start()
+threading.Event().wait(60)" \
+        "$(address_of front kernel)" "$(address_of front "$STACK")" "$(address_of front $other)"
+    local clients=$LAST_PID
+    wait "$server"
+    end_bg "$clients"
+    cat "$LAB_TMP/front.out"
+    for a in kernel "$STACK" $other; do
+        [ "$(awk -v a="$(address_of front "$a")" '$1 == "took" && $2 == a {print $3}' "$LAB_TMP/front.out")" -ge 25 ]
+    done
 }
