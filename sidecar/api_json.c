@@ -327,6 +327,8 @@ char *dmm_api_metrics(struct dmm_control *control)
             "# TYPE dmm_mapping_generation gauge\ndmm_mapping_generation %u\n"
             "# TYPE dmm_mappings_refused_total counter\ndmm_mappings_refused_total %llu\n",
             control->mapping_generation, (unsigned long long)control->mappings_refused);
+    if (control->podwatch)
+        fprintf(out, "# TYPE dmm_pod_watch_up gauge\ndmm_pod_watch_up %d\n", control->watched.up);
     for (size_t i = 0; i < n; i++) {
         size_t s = 0;
         while (strcmp(scopes[s].scope, counters[i].scope) != 0)

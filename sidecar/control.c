@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "sidecar/api.h"
+#include "sidecar/podwatch.h"
 #include "sidecar/sandbox.h"
 
 #include <errno.h>
@@ -280,14 +281,20 @@ int dmm_control_run(const struct dmm_options *options)
     rc = open_fds(&control, &err);
     if (!rc)
         rc = dmm_worker_start(&control.worker, &err);
+    bool bad_options = false;
+    if (!rc) {
+        rc = dmm_podwatch_open(&control, &err);
+        bad_options = rc == -EINVAL;
+    }
     if (!rc)
         rc = configure(&control, &err);
     if (!rc && !control.fatal) /* what failed has been logged */
         rc = serve(&control, &err);
     if (rc)
         dmm_log(DMM_LOG_ERROR, "%s", err.text);
-    bool bad_configuration = rc && err.code != EBUSY && !control.configured;
+    bool bad_configuration = rc && !bad_options && err.code != EBUSY && !control.configured;
     rc = rc || control.fatal;
+    dmm_podwatch_close(&control);
     drain(&control);
     dmm_api_close(&control);
     dmm_worker_call(&control.worker, end_clients, &control.worker);
@@ -296,5 +303,5 @@ int dmm_control_run(const struct dmm_options *options)
     dmm_pod_free(&control);
     dmm_worker_destroy(&control.worker);
     dmm_log(DMM_LOG_INFO, "ended");
-    return !rc ? 0 : bad_configuration ? 78 : 1;
+    return !rc ? 0 : bad_options ? 2 : bad_configuration ? 78 : 1;
 }

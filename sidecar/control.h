@@ -21,6 +21,7 @@
 struct dmm_control;
 struct dmm_attach;
 struct dmm_api;
+struct dmm_podwatch;
 
 /* Something with an fd in the control thread's epoll set. */
 struct dmm_source {
@@ -48,6 +49,12 @@ struct dmm_mapping_source {
     bool word;        /* the one-word form */
 };
 
+/* What the watch at the API server says (podwatch.h). */
+struct dmm_watched {
+    bool known, up;
+    char *word, *mapping; /* the annotations, owned; NULL: the pod has not got it */
+};
+
 struct dmm_control {
     struct dmm_options options;
     struct dmm_worker worker;
@@ -66,6 +73,8 @@ struct dmm_control {
     struct dmm_mapping mapping;               /* in force */
     unsigned mapping_generation;
     uint64_t mappings_refused;
+    struct dmm_podwatch *podwatch; /* NULL: not asked for */
+    struct dmm_watched watched;
     int annotations_wd; /* inotify's, of the folder of options.annotations */
     struct dmm_instance instances[DMM_MAPPING_INSTANCES]; /* 0: kernel */
     unsigned n_instances;

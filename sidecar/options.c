@@ -15,6 +15,9 @@
 enum {
     OPT_POD_DIR = 256,
     OPT_ANNOTATIONS,
+    OPT_WATCH_POD,
+    OPT_KUBE_DIR,
+    OPT_KUBE_API,
     OPT_BPF_DIR,
     OPT_LOG_LEVEL,
     OPT_LOG_JSON,
@@ -30,6 +33,9 @@ enum {
 static const struct option long_options[] = {
     {"pod-dir", required_argument, NULL, OPT_POD_DIR},
     {"annotations", required_argument, NULL, OPT_ANNOTATIONS},
+    {"watch-pod", required_argument, NULL, OPT_WATCH_POD},
+    {"kube-dir", required_argument, NULL, OPT_KUBE_DIR},
+    {"kube-api", required_argument, NULL, OPT_KUBE_API},
     {"bpf-dir", required_argument, NULL, OPT_BPF_DIR},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
     {"log-json", no_argument, NULL, OPT_LOG_JSON},
@@ -47,36 +53,42 @@ static const struct option long_options[] = {
 
 static void help(void)
 {
-    puts("Usage: dmm-stackd [OPTION]...\n"
-         "Serves the sockets of a pod on user-space stacks.\n"
-         "\n"
-         "  --pod-dir DIR        the pod directory (default /run/dmm/pod); what the CNI plugin\n"
-         "                       writes there is read and watched: stacks.json, mapping.json,\n"
-         "                       ports/*.json; made in it: stackd.sock, api.sock\n"
-         "  --annotations FILE   the pod's annotations (a downwardAPI volume), watched: "
-         "dmm.fd.io/stack\n"
-         "                       and dmm.fd.io/mapping there go before mapping.json\n"
-         "  --bpf-dir DIR        where the pod's folder of the bpf file system is mounted; "
-         "default:\n"
-         "                       where the node has it (only for links of kind afxdp)\n"
-         "  --log-level LEVEL    error, warn, info (default) or debug\n"
-         "  --log-json           one JSON object per line\n"
-         "  --region-size SIZE   buffer memory that one client may use (default 2G); costs only\n"
-         "                       what is in use\n"
-         "  --max-clients N      clients (process trees) at a time (default 1024)\n"
-         "  --max-sockets N      sockets of one client (default 131072)\n"
-         "  --max-buffer SIZE    bytes that one socket may buffer, each way (default 16M in, 4M "
-         "out)\n"
-         "  --workers N          worker threads; 1 is all there is now\n"
-         "  --allow-uid UID      only processes of this user may attach; may be repeated\n"
-         "  --drain-seconds N    after SIGTERM, wait this long for connections to close (default "
-         "2)\n"
-         "  --help, --version\n"
-         "\n"
-         "Signals: SIGTERM and SIGINT end it: no new clients, then the sockets are closed, FIN or\n"
-         "RST as the kernel would. SIGHUP reads the pod directory again. A changed mapping is\n"
-         "applied at once; changed stacks need a restart.\n"
-         "Exit status: 0 ended by a signal; 1 failure; 2 wrong options; 78 bad configuration.");
+    puts(
+        "Usage: dmm-stackd [OPTION]...\n"
+        "Serves the sockets of a pod on user-space stacks.\n"
+        "\n"
+        "  --pod-dir DIR        the pod directory (default /run/dmm/pod); what the CNI plugin\n"
+        "                       writes there is read and watched: stacks.json, mapping.json,\n"
+        "                       ports/*.json; made in it: stackd.sock, api.sock\n"
+        "  --annotations FILE   the pod's annotations (a downwardAPI volume), watched: "
+        "dmm.fd.io/stack\n"
+        "                       and dmm.fd.io/mapping there go before mapping.json\n"
+        "  --watch-pod NS/NAME  the same annotations by a watch at the Kubernetes API server; they "
+        "go\n"
+        "                       before the file's\n"
+        "  --kube-dir DIR       for that: has token and ca.crt (default /etc/dmm/kube)\n"
+        "  --kube-api URL       for that: the server (default: KUBERNETES_SERVICE_HOST and _PORT)\n"
+        "  --bpf-dir DIR        where the pod's folder of the bpf file system is mounted; "
+        "default:\n"
+        "                       where the node has it (only for links of kind afxdp)\n"
+        "  --log-level LEVEL    error, warn, info (default) or debug\n"
+        "  --log-json           one JSON object per line\n"
+        "  --region-size SIZE   buffer memory that one client may use (default 2G); costs only\n"
+        "                       what is in use\n"
+        "  --max-clients N      clients (process trees) at a time (default 1024)\n"
+        "  --max-sockets N      sockets of one client (default 131072)\n"
+        "  --max-buffer SIZE    bytes that one socket may buffer, each way (default 16M in, 4M "
+        "out)\n"
+        "  --workers N          worker threads; 1 is all there is now\n"
+        "  --allow-uid UID      only processes of this user may attach; may be repeated\n"
+        "  --drain-seconds N    after SIGTERM, wait this long for connections to close (default "
+        "2)\n"
+        "  --help, --version\n"
+        "\n"
+        "Signals: SIGTERM and SIGINT end it: no new clients, then the sockets are closed, FIN or\n"
+        "RST as the kernel would. SIGHUP reads the pod directory again. A changed mapping is\n"
+        "applied at once; changed stacks need a restart.\n"
+        "Exit status: 0 ended by a signal; 1 failure; 2 wrong options; 78 bad configuration.");
 }
 
 static int bad(const char *option, const char *value, const char *want)
@@ -118,6 +130,15 @@ static int set_one(struct dmm_options *options, int option, const char *name, co
         return 0;
     case OPT_ANNOTATIONS:
         options->annotations = value;
+        return 0;
+    case OPT_WATCH_POD:
+        options->watch_pod = value;
+        return 0;
+    case OPT_KUBE_DIR:
+        options->kube_dir = value;
+        return 0;
+    case OPT_KUBE_API:
+        options->kube_api = value;
         return 0;
     case OPT_BPF_DIR:
         options->bpf_dir = value;
@@ -166,6 +187,7 @@ int dmm_options_parse(struct dmm_options *options, int argc, char **argv)
 {
     *options = (struct dmm_options){
         .pod_dir = "/run/dmm/pod",
+        .kube_dir = "/etc/dmm/kube",
         .log_level = DMM_LOG_INFO,
         .limits = {.max_clients = 1024,
                    .max_sockets = 131072,

@@ -14,6 +14,9 @@
 struct dmm_options {
     const char *pod_dir;
     const char *annotations; /* a file as in podinfo.h, or NULL */
+    const char *watch_pod;   /* NAMESPACE/NAME, or NULL: no watch */
+    const char *kube_dir;    /* has token and ca.crt */
+    const char *kube_api;    /* an https URL; NULL: as the environment says */
     const char *bpf_dir;     /* NULL: pinned maps are where the port file says */
     enum dmm_log_level log_level;
     bool log_json;

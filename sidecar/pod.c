@@ -148,25 +148,43 @@ static void publish_mapping(void *arg)
     dmm_worker_set_mapping(&control->worker, &control->mapping);
 }
 
+/* The two annotations by the watch; malloc'ed, NULL where the pod has not got it. */
+static int watched_annotations(const struct dmm_watched *watched, char **word, char **mapping,
+                               struct dmm_err *err)
+{
+    *word = watched->word ? strdup(watched->word) : NULL;
+    *mapping = watched->mapping ? strdup(watched->mapping) : NULL;
+    return (watched->word && !*word) || (watched->mapping && !*mapping)
+               ? dmm_err_set(err, ENOMEM, "annotations: out of memory")
+               : 0;
+}
+
+/* The same by the file, where there is one. */
+static int file_annotations(const char *path, char **word, char **mapping, struct dmm_err *err)
+{
+    char *text = path ? read_path(path, "annotations", DMM_PODINFO_MAX, err) : NULL;
+    if (!text)
+        return !path || err->code == ENOENT ? 0 : -err->code;
+    int rc = dmm_podinfo_get(text, strlen(text), "dmm.fd.io/stack", word, err);
+    if (!rc)
+        rc = dmm_podinfo_get(text, strlen(text), "dmm.fd.io/mapping", mapping, err);
+    free(text);
+    return rc ? dmm_err_prefix(err, "%s", path) : 0;
+}
+
 /* What the annotations say; source->text stays NULL where they say nothing. */
 static int find_annotation(const struct dmm_control *control, struct dmm_mapping_source *source,
                            struct dmm_err *err)
 {
     char *word = NULL;
     char *mapping = NULL;
-    char *text = read_path(control->options.annotations, "annotations", DMM_PODINFO_MAX, err);
-    if (!text)
-        return err->code == ENOENT ? 0 : -err->code;
-    int rc = dmm_podinfo_get(text, strlen(text), "dmm.fd.io/stack", &word, err);
-    if (!rc)
-        rc = dmm_podinfo_get(text, strlen(text), "dmm.fd.io/mapping", &mapping, err);
-    if (rc)
-        dmm_err_prefix(err, "%s", control->options.annotations);
-    else if (word && mapping)
+    int rc = control->watched.known
+                 ? watched_annotations(&control->watched, &word, &mapping, err)
+                 : file_annotations(control->options.annotations, &word, &mapping, err);
+    if (!rc && word && mapping)
         rc = dmm_err_set(err, EINVAL,
                          "annotations dmm.fd.io/stack and dmm.fd.io/mapping contradict each other: "
                          "give one of them");
-    free(text);
     if (rc) {
         free(word);
         free(mapping);
@@ -190,7 +208,7 @@ static int find_mapping(const struct dmm_control *control, struct dmm_mapping_so
                         struct dmm_err *err)
 {
     *source = (struct dmm_mapping_source){0};
-    int rc = control->options.annotations ? find_annotation(control, source, err) : 0;
+    int rc = find_annotation(control, source, err);
     return rc || source->text ? rc : find_file(control, source, err);
 }
 
@@ -238,7 +256,8 @@ static int load_mapping(struct dmm_control *control, struct dmm_err *err)
         rc = parse_mapping(control, &source, err);
     }
     control->mappings_refused += rc && rc != -ENOENT;
-    if (rc && rc != -ENOENT && !control->configured && control->options.annotations)
+    if (rc && rc != -ENOENT && !control->configured &&
+        (control->options.annotations || control->watched.known))
         rc = start_from_file(control, err);
     if (rc)
         return rc;
@@ -562,6 +581,9 @@ void dmm_pod_changed(struct dmm_source *source, uint32_t events)
     for (ssize_t n; (n = read(source->fd, buf, sizeof(buf))) > 0;)
         for (char *at = buf; at < buf + n;) {
             const struct inotify_event *event = (const struct inotify_event *)at;
+            /* The file is newer than what the watch said before it went down. */
+            if (event->wd == control->annotations_wd && !control->watched.up)
+                control->watched.known = false;
             const char *dot = event->len ? strrchr(event->name, '.') : NULL;
             config = config || !event->len || event->wd == control->annotations_wd ||
                      !strcmp(event->name, "ports") || (dot && !strcmp(dot, ".json"));
@@ -583,4 +605,6 @@ void dmm_pod_free(struct dmm_control *control)
     dmm_stacks_config_free(&control->stacks);
     free(control->stacks_text);
     free(control->mapping_source.text);
+    free(control->watched.word);
+    free(control->watched.mapping);
 }

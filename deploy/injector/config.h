@@ -37,6 +37,7 @@ struct injector_config {
     const char *sockets_dir;                   /* or NULL */
     json_t *stackd_args, *resources, *seccomp; /* NULL: not given; not to be changed */
     uint32_t hugepages_mi;
+    bool watch; /* sidecars watch their pod at the API server; of the command line */
 };
 
 int injector_config_parse(struct injector_config *config, const char *text, size_t len,

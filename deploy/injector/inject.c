@@ -13,6 +13,8 @@
 #define INFO_VOLUME    "dmm-podinfo"
 #define DEVICE_VOLUME  "dmm-device"
 #define MAP_VOLUME     "dmm-bpf"
+#define KUBE_VOLUME    "dmm-kube"
+#define KUBE_PATH      "/etc/dmm/kube"
 #define PAIR_VOLUME    "dmm-sockets"
 #define MAP_PATH       "/run/dmm/bpf"
 #define SHIM_CONTAINER "dmm-shim"
@@ -21,6 +23,9 @@
 #define SHIM_PATH      "/dmm"
 #define INFO_PATH      "/etc/dmm/podinfo"
 #define UID_VARIABLE   "DMM_POD_UID"
+#define NAME_VARIABLE  "DMM_POD_NAME"
+#define SPACE_VARIABLE "DMM_POD_NAMESPACE"
+#define TOKEN_SECONDS  3607 /* as the kubelet's own; renewed at four fifths */
 #define PRELOAD        SHIM_PATH "/$LIB/libdmm.so"
 
 /* ---- reading the pod ---- */
@@ -182,10 +187,15 @@ static json_t *own_mount_json(const char *volume, const char *path, bool read_on
     return mount;
 }
 
+static json_t *field_json(const char *variable, const char *path)
+{
+    return json_pack("{s:s, s:{s:{s:s, s:s}}}", "name", variable, "valueFrom", "fieldRef",
+                     "apiVersion", "v1", "fieldPath", path);
+}
+
 static json_t *uid_json(void)
 {
-    return json_pack("{s:s, s:{s:{s:s, s:s}}}", "name", UID_VARIABLE, "valueFrom", "fieldRef",
-                     "apiVersion", "v1", "fieldPath", "metadata.uid");
+    return field_json(UID_VARIABLE, "metadata.uid");
 }
 
 static json_t *container_json(const struct injector_config *config, const char *name,
@@ -243,6 +253,26 @@ static json_t *resources_json(const struct injector_config *config)
     return resources;
 }
 
+/* What a watch at the API server takes: the pod's name, and the sidecar's own token. */
+static void add_watch(json_t *args, json_t *env, json_t *mounts)
+{
+    json_array_append_new(args, json_string("--watch-pod"));
+    json_array_append_new(args, json_string("$(" SPACE_VARIABLE ")/$(" NAME_VARIABLE ")"));
+    json_array_append_new(env, field_json(NAME_VARIABLE, "metadata.name"));
+    json_array_append_new(env, field_json(SPACE_VARIABLE, "metadata.namespace"));
+    json_array_append_new(mounts, mount_json(KUBE_VOLUME, KUBE_PATH, true));
+}
+
+/* As the kubelet makes it for every container of a pod with an account, but for ours alone, and
+ * without the namespace, which we know. */
+static json_t *kube_volume_json(void)
+{
+    return json_pack("{s:s, s:{s:[{s:{s:s, s:i}}, {s:{s:s, s:[{s:s, s:s}]}}]}}", "name",
+                     KUBE_VOLUME, "projected", "sources", "serviceAccountToken", "path", "token",
+                     "expirationSeconds", TOKEN_SECONDS, "configMap", "name", "kube-root-ca.crt",
+                     "items", "key", "ca.crt", "path", "ca.crt");
+}
+
 static json_t *sidecar_json(const struct injector_config *config)
 {
     size_t i;
@@ -264,6 +294,8 @@ static json_t *sidecar_json(const struct injector_config *config)
     }
     if (config->link->device)
         json_array_append_new(mounts, mount_json(DEVICE_VOLUME, config->link->device, false));
+    if (config->watch)
+        add_watch(args, env, mounts);
     /* Where the node has it: the port file names sockets by the node's paths. */
     if (config->sockets_dir)
         json_array_append_new(mounts, mount_json(PAIR_VOLUME, config->sockets_dir, false));
@@ -394,6 +426,8 @@ static int put_volumes(json_t *spec, const struct injector_config *config, struc
         rc = put(volumes, 3, host_json(MAP_VOLUME, config->link->maps, "Directory"), err);
     if (!rc && config->link->device)
         rc = put(volumes, 3, host_json(DEVICE_VOLUME, config->link->device, "CharDevice"), err);
+    if (!rc && config->watch)
+        rc = put(volumes, 3, kube_volume_json(), err);
     /* The end that comes second need not find it there. */
     if (!rc && config->sockets_dir)
         rc = put(volumes, 3, host_json(PAIR_VOLUME, config->sockets_dir, "DirectoryOrCreate"), err);

@@ -20,7 +20,7 @@
 struct settings {
     const char *config, *certificate, *key;
     unsigned long port;
-    bool from_stdin, json;
+    bool from_stdin, json, watch;
 };
 
 static void help(void)
@@ -32,6 +32,9 @@ static void help(void)
          "changes\n"
          "  --key FILE     PEM (default /etc/dmm/tls/tls.key)\n"
          "  --port N       HTTPS: POST /mutate, GET /healthz, GET /metrics (default 8443)\n"
+         "  --watch        sidecars watch their pod at the API server, so that a changed "
+         "annotation\n"
+         "                 counts at once; their account needs the verb watch on pods\n"
          "  --stdin        read a Pod as JSON, print what would become of it, and end\n"
          "  --log-json     one JSON object per line\n"
          "  --help, --version\n\n"
@@ -42,16 +45,13 @@ static void help(void)
 /* Returns -1 to go on, or the exit status. */
 static int parse(struct settings *settings, int argc, char **argv)
 {
-    enum { CONFIG = 256, CERT, KEY, PORT, STDIN, JSON };
-    static const struct option options[] = {{"config", required_argument, NULL, CONFIG},
-                                            {"cert", required_argument, NULL, CERT},
-                                            {"key", required_argument, NULL, KEY},
-                                            {"port", required_argument, NULL, PORT},
-                                            {"stdin", no_argument, NULL, STDIN},
-                                            {"log-json", no_argument, NULL, JSON},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {"version", no_argument, NULL, 'V'},
-                                            {0}};
+    enum { CONFIG = 256, CERT, KEY, PORT, STDIN, JSON, WATCH };
+    static const struct option options[] = {
+        {"config", required_argument, NULL, CONFIG}, {"cert", required_argument, NULL, CERT},
+        {"key", required_argument, NULL, KEY},       {"port", required_argument, NULL, PORT},
+        {"stdin", no_argument, NULL, STDIN},         {"log-json", no_argument, NULL, JSON},
+        {"watch", no_argument, NULL, WATCH},         {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},         {0}};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (c) {
         case CONFIG:
@@ -70,6 +70,9 @@ static int parse(struct settings *settings, int argc, char **argv)
             return 2;
         case STDIN:
             settings->from_stdin = true;
+            break;
+        case WATCH:
+            settings->watch = true;
             break;
         case JSON:
             settings->json = true;
@@ -182,6 +185,7 @@ int main(int argc, char **argv)
         dmm_log(DMM_LOG_ERROR, "%s", err.text);
         return 78;
     }
+    config.watch = settings.watch;
     int rc = settings.from_stdin ? inject_stdin(&config, &err) : serve(&settings, &config, &err);
     if (rc)
         dmm_log(DMM_LOG_ERROR, "%s", err.text);

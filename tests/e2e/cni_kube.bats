@@ -5,13 +5,7 @@
 # shellcheck disable=SC2154 # stderr is bats' own
 bats_require_minimum_version 1.5.0
 load cni_lib
-
-# A certificate NAME.pem with NAME.key, signed by another.
-certify() { # NAME SIGNER EXTENSIONS
-    openssl req -newkey rsa:2048 -nodes -keyout "$1.key" -out "$1.csr" -subj "/CN=$1" 2>/dev/null
-    openssl x509 -req -in "$1.csr" -CA "$2.pem" -CAkey "$2.key" -CAcreateserial -days 2 -out "$1.pem" -extfile <(echo "$3") 2>/dev/null
-}
-authority() { openssl req -x509 -newkey rsa:2048 -nodes -keyout "$1.key" -out "$1.pem" -days 2 -subj "/CN=$1" 2>/dev/null; }
+load kube/certify
 
 setup_file() {
     export KUBE=$BATS_FILE_TMPDIR

@@ -94,7 +94,7 @@ apply() { # NODE FILE [OLD=NEW...]
     local node=$1 file=$2 made
     shift 2
     made=$(mktemp "$DIR/applied.XXXXXX")
-    /usr/bin/python3 "$CRI/inject.py" "$DMM_BUILD/dmm-injector" \
+    /usr/bin/python3 "$CRI/inject.py" "$DMM_BUILD/dmm-injector${INJECTOR_OPTIONS:+ $INJECTOR_OPTIONS}" \
         "${INJECTOR_CONFIG:-$TOP/deploy/kustomize/links/veth/injector.json}" "$file" "$@" >"$made" || return 1
     kubelet "$node" apply "$made"
 }

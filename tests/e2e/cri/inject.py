@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the API server would keep of a manifest: inject.py INJECTOR CONFIG FILE [SED-LIKE old=new ...]
 
-Each Pod, and each pod template, goes through `dmm-injector --stdin`; all is printed as YAML.
+INJECTOR is the program, with options behind it. Each Pod, and each pod template, goes through `dmm-injector --stdin`; all is printed as YAML.
 """
 import json
 import subprocess
@@ -19,7 +19,7 @@ def injected(command, pod):
 
 
 def main(injector, config, path, *replacements):
-    command = [injector, "--stdin", "--config", config]
+    command = [*injector.split(), "--stdin", "--config", config]
     with open(path, encoding="utf-8") as file:
         text = file.read()
     for replacement in replacements:

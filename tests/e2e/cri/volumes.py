@@ -76,6 +76,14 @@ def _host_path(source):
     return path
 
 
+def _projected(source, objects):
+    """Files of one source. The token is one that the API servers of the tests let in."""
+    if "serviceAccountToken" in source:
+        return [(source["serviceAccountToken"]["path"], b"one")]
+    data = objects["ConfigMap", source["configMap"]["name"]]["data"]
+    return [(item["path"], data[item["key"]].encode()) for item in source["configMap"]["items"]]
+
+
 def make(pod, volume, folder, objects):
     """Makes a volume and returns its path on the node. `objects`: (kind, name) -> ConfigMap or Secret."""
     path = f"{folder}/{volume['name']}"
@@ -90,6 +98,9 @@ def make(pod, volume, folder, objects):
     elif "secret" in volume:
         found = objects["Secret", volume["secret"]["secretName"]]
         write_atomically(path, {name: base64.b64decode(text) for name, text in found.get("data", {}).items()})
+    elif "projected" in volume:
+        write_atomically(path, dict(part for source in volume["projected"]["sources"]
+                                    for part in _projected(source, objects)))
     elif "downwardAPI" in volume:
         write_atomically(path, {item["path"]: field(pod, item["fieldRef"]["fieldPath"]).encode()
                                 for item in volume["downwardAPI"]["items"]})

@@ -149,6 +149,25 @@ static void rights_follow_the_link(void **state)
     json_decref(pod);
 }
 
+static void a_watch_has_the_name_and_a_token_of_its_own(void **state)
+{
+    UNUSED(state);
+    struct injector_config config = config_of("");
+    struct dmm_err err = {0};
+    bool injected;
+    json_t *pod = parse(POD(FAST, ONE));
+    config.watch = true;
+    assert_int_equal(injector_inject(pod, &config, &injected, &err), 0);
+    injector_config_free(&config);
+    same(pod, "spec/initContainers/1/args/3", "\"$(DMM_POD_NAMESPACE)/$(DMM_POD_NAME)\"");
+    same(pod, "spec/initContainers/1/env/1/valueFrom/fieldRef/fieldPath", "\"metadata.name\"");
+    same(pod, "spec/initContainers/1/volumeMounts/2",
+         "{\"name\":\"dmm-kube\",\"mountPath\":\"/etc/dmm/kube\",\"readOnly\":true}");
+    same(pod, "spec/volumes/3/projected/sources/0/serviceAccountToken/path", "\"token\"");
+    assert_int_equal(json_array_size(at(pod, "spec/containers/0/volumeMounts")), 2);
+    json_decref(pod);
+}
+
 static void pods_that_are_joined_directly_share_a_folder(void **state)
 {
     UNUSED(state);
@@ -301,6 +320,7 @@ int main(void)
         cmocka_unit_test(leaves_alone_who_has_not_opted_in),
         cmocka_unit_test(adds_sidecar_shim_and_volumes),
         cmocka_unit_test(rights_follow_the_link),
+        cmocka_unit_test(a_watch_has_the_name_and_a_token_of_its_own),
         cmocka_unit_test(pods_that_are_joined_directly_share_a_folder),
         cmocka_unit_test(hugepages_with_memory_beside_them),
         cmocka_unit_test(keeps_what_the_user_preloads),
