@@ -119,6 +119,17 @@ YAML
             diff "$dir/by-kustomize" "$dir/by-helm"
         done
     done
+    # The watch is the same by either.
+    mkdir -p "$dir/watch"
+    printf 'resources: [%s]\ncomponents: [%s]\n' "$(realpath --relative-to="$dir/watch" "$KUSTOMIZE/overlays/veth-alone")" \
+        "$(realpath --relative-to="$dir/watch" "$KUSTOMIZE/watch")" >"$dir/watch/kustomization.yaml"
+    echo '{"mode": "alone", "watch": {"enabled": true}}' >"$dir/values.json"
+    render "$dir/values.json" | normal >"$dir/by-helm"
+    kubectl kustomize --load-restrictor LoadRestrictionsNone "$dir/watch" | normal >"$dir/by-kustomize"
+    diff "$dir/by-kustomize" "$dir/by-helm"
+    grep -F '"verbs": ["watch"]' "$dir/by-helm"
+    echo '{"watch": {"enabled": true, "namespaces": ["shop"]}}' >"$dir/values.json"
+    render "$dir/values.json" | grep -F 'name: "system:serviceaccounts:shop"'
     # Values get where they belong.
     echo '{"cni": {"link": {"bridge": "br9"}}, "injection": {"stacks": ["a", "b"]}, "images": {"repository": "r.example/x", "tag": "2"},
         "injector": {"replicas": 3, "caBundle": "QUJD"}}' >"$dir/values.json"
@@ -137,7 +148,7 @@ jsonschema.Draft7Validator.check_schema(schema)
 values = yaml.safe_load(open(root + "/values.yaml"))
 jsonschema.validate(values, schema)
 for change in ({"link": "wire"}, {"mode": "solo"}, {"lnik": 1}, {"injector": {"replicas": 0}}, {"cni": {"mode": "alone"}},
-               {"injection": {"hugepagesMi": -1}}, {"images": {"repository": "r"}}):
+               {"injection": {"hugepagesMi": -1}}, {"watch": {"enabled": True}}, {"images": {"repository": "r"}}):
     try:
         jsonschema.validate({**values, **change}, schema)
     except jsonschema.ValidationError:

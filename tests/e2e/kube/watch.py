@@ -18,7 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 certificate, key, folder = sys.argv[1:4]
-WANTED = {"watch": ["true"], "fieldSelector": ["metadata.name=web"], "allowWatchBookmarks": ["true"]}
+WANTED = {"watch": ["true"], "allowWatchBookmarks": ["true"]}
+NAMES = (["metadata.name=web"], ["metadata.name=watched"])
 
 
 def read(name):
@@ -78,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
         version, mode = asked.get("resourceVersion", [""])[0], read("mode")
         with open(f"{folder}/log", "a", encoding="utf-8") as file:
             print(version or "-", file=file)
-        if any(asked.get(name) != value for name, value in WANTED.items()):
+        if any(asked.get(name) != value for name, value in WANTED.items()) or asked.get("fieldSelector") not in NAMES:
             self.refuse(400)
         elif not self.path.startswith("/api/v1/namespaces/t/pods?"):
             self.refuse(404)
