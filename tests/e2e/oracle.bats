@@ -35,8 +35,8 @@ oracle() { # ARGS...: prints what failed and the totals
     oracle --only fcntl_ --only ioctl_ --only dup_ --only sendfile --only splice_ --only fd_
 }
 @test "many threads open, close, shut down, reset and fork on shared sets: no byte is lost, nothing is left" {
-    oracle --run "$DMM_BUILD/tests/preload/stress" ADDRESS 4 10000
-    [[ $(cat "$BATS_TEST_TMPDIR/out") = *" connections, 0 stalls, 0 wrong, spurious: few"* ]]
+    oracle --run "$DMM_BUILD/tests/preload/stress" ADDRESS 5 10000 1000
+    [[ $(cat "$BATS_TEST_TMPDIR/out") = *" connections, 0 stalls, 0 wrong, spurious: few, 0 descriptors left"* ]]
 }
 @test "kernel sockets answer under the shim as they do without it" {
     [ "$STACK" = tcpip ] || skip "once is enough"

@@ -109,10 +109,13 @@ class Pod:
         with open(self.dir + "/log", encoding="utf-8", errors="replace") as file:
             return file.read()
 
-    def sockets(self):
-        ctl = [self.build + "/dmmctl", "--pod-dir", self.dir, "--json", "sockets"]
+    def ask(self, verb):
+        ctl = [self.build + "/dmmctl", "--pod-dir", self.dir, "--json", verb]
         out = subprocess.run(ctl, capture_output=True, check=True, text=True).stdout
-        return json.loads(out).get("sockets", [])
+        return json.loads(out)
+
+    def sockets(self):
+        return self.ask("sockets").get("sockets", [])
 
     def alive(self):
         return self.sidecar.poll() is None
@@ -273,6 +276,17 @@ def nothing_left(pod):
     return False
 
 
+def no_memory_left(pod):
+    """True if the one process that lives has no ring left in its region."""
+    for _ in range(50 * FACTOR):
+        clients = pod.ask("clients").get("clients", [])
+        if [(c["heap_bytes"], len(c["processes"])) for c in clients] == [(0, 1)]:
+            return True
+        time.sleep(0.1)
+    print(f"# left: {clients}")
+    return False
+
+
 def run_program(oracle, words):
     """One program; True if it ended well and left nothing."""
     words = [oracle.pod.address[0] if word == "ADDRESS" else word for word in words]
@@ -280,7 +294,7 @@ def run_program(oracle, words):
     with subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           text=True) as process:
         print(process.stdout.readline(), end="", flush=True)
-        clean = nothing_left(oracle.pod)
+        clean = nothing_left(oracle.pod) and no_memory_left(oracle.pod)
         print("nothing is left" if clean else "something is left")
         process.stdin.close()
         process.wait()

@@ -1,26 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stress ADDRESS SECONDS CONNECTIONS: an echo server of many threads on shared epoll sets, and
+ * stress ADDRESS SECONDS CONNECTIONS HELD: an echo server of many threads on shared epoll sets, and
  * clients that open, close, shut down, reset and fork at random, until the time is over or so many
- * connections were made. Every byte is checked, and every answer must come within ten seconds: a
- * lost edge is a stall, a duplicate one does no harm here but is counted where it can be seen.
+ * connections were made; up to HELD are open at a time, each of which takes two descriptors. Every
+ * byte is checked, and every answer must come within ten seconds: a lost edge is a stall, a
+ * duplicate one does no harm here but is counted where it can be seen.
  *
- * Prints "N connections, N stalls, N wrong bytes, N spurious" and, when its input ends, goes.
+ * Prints "N connections, N stalls, N wrong, spurious: few, N descriptors left" and, when its input
+ * ends, goes.
  */
 #include "tests/preload/say.h"
 
+#include <dirent.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 
 #define SERVERS                 4
 #define CLIENTS                 8
 #define STALL_MS                10000
 #define LARGEST                 20000
 #define SPURIOUS_PER_CONNECTION 4
+#define HELD_MOST               9000 /* in all */
 
 static struct sockaddr_in at;
 static int listener, shared_set, stop_event;
 static atomic_bool over;
 static atomic_long connections, stalls, wrong, spurious, most;
+static int held_each = 1; /* connections that a client keeps open at most */
 
 /* ---- the server ---- */
 
@@ -190,28 +196,66 @@ static void end(int fd, unsigned *seed)
     close(fd);
 }
 
+/* Some of what a program may do with an open connection. False: it is to be ended. */
+static int use(int fd, long number, unsigned *seed)
+{
+    int copy = rand_r(seed) % 8 == 0 ? dup(fd) : -1;
+    int fine = 1;
+    for (int i = rand_r(seed) % 4; fine && i > 0; i--)
+        fine = talk(fd, (unsigned)rand_r(seed), 1 + (size_t)rand_r(seed) % (LARGEST - 1));
+    if (fine && number % 50 == 7)
+        in_a_child(fd, (unsigned)rand_r(seed));
+    if (copy >= 0)
+        close(copy);
+    return fine;
+}
+
 static void *ask(void *arg)
 {
     unsigned seed = (unsigned)(long)arg * 7919u + 1;
+    int held[HELD_MOST / CLIENTS];
+    int n = 0;
     while (!atomic_load(&over) && atomic_load(&connections) < atomic_load(&most)) {
-        int fd = open_one(&seed);
-        if (fd < 0) {
-            atomic_fetch_add(&stalls, 1);
+        if (n < held_each && (n == 0 || rand_r(&seed) % 3)) {
+            held[n] = open_one(&seed);
+            if (held[n] < 0)
+                atomic_fetch_add(&stalls, 1);
+            else
+                n++;
+            atomic_fetch_add(&connections, 1);
+        }
+        if (n == 0)
             continue;
-        }
-        long number = atomic_fetch_add(&connections, 1);
-        int copy = rand_r(&seed) % 8 == 0 ? dup(fd) : -1;
-        for (int i = rand_r(&seed) % 4; i > 0; i--) {
-            if (!talk(fd, (unsigned)rand_r(&seed), 1 + (size_t)rand_r(&seed) % (LARGEST - 1)))
-                break;
-        }
-        if (number % 50 == 7)
-            in_a_child(fd, (unsigned)rand_r(&seed));
-        if (copy >= 0)
-            close(copy);
-        end(fd, &seed);
+        int i = rand_r(&seed) % n;
+        if (use(held[i], atomic_load(&connections), &seed) && n < held_each && rand_r(&seed) % 2)
+            continue;
+        end(held[i], &seed);
+        held[i] = held[--n];
     }
+    while (n > 0)
+        end(held[--n], &seed);
     return NULL;
+}
+
+/* Below those where the shim keeps its own. */
+static int count_descriptors(void)
+{
+    int n = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        n += entry->d_name[0] != '.' && strtol(entry->d_name, NULL, 10) < 900;
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+/* Two descriptors a connection, and a few. */
+static void raise_limit(void)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int main(int argc, char **argv)
@@ -219,10 +263,13 @@ int main(int argc, char **argv)
     pthread_t servers[SERVERS], clients[CLIENTS];
     char c;
     say_begin(argc, argv);
-    if (argc < 4)
+    if (argc < 5 || strtol(argv[4], NULL, 10) > HELD_MOST)
         return 2;
     long seconds = strtol(argv[2], NULL, 10);
     atomic_store(&most, strtol(argv[3], NULL, 10));
+    held_each = (int)strtol(argv[4], NULL, 10) / CLIENTS;
+    raise_limit();
+    int before = count_descriptors();
     alarm((unsigned)seconds + 60);
     signal(SIGPIPE, SIG_IGN);
     listener = say_listener(&at);
@@ -252,10 +299,12 @@ int main(int argc, char **argv)
         pthread_join(servers[i], NULL);
     close(listener);
     close(shared_set);
+    close(stop_event);
     long n = atomic_load(&connections);
-    printf("%ld connections, %ld stalls, %ld wrong, spurious: %s\n", n, atomic_load(&stalls),
-           atomic_load(&wrong),
-           atomic_load(&spurious) <= n * SPURIOUS_PER_CONNECTION ? "few" : "many");
+    printf("%ld connections, %ld stalls, %ld wrong, spurious: %s, %d descriptors left\n", n,
+           atomic_load(&stalls), atomic_load(&wrong),
+           atomic_load(&spurious) <= n * SPURIOUS_PER_CONNECTION ? "few" : "many",
+           count_descriptors() - before);
     fprintf(stderr, "spurious %ld\n", atomic_load(&spurious));
     fflush(stdout);
     while (read(0, &c, 1) > 0)
