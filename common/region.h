@@ -301,6 +301,8 @@ struct dmm_socket {
     uint8_t reserved0[3];
     uint16_t family, type, protocol;
     uint16_t reserved1;
+    _Atomic uint32_t tx_sent; /* [S] rel/acq: if TCP_NOTSENT_LOWAT is set: up to here the bytes of
+                               * the transmit ring have been sent once */
 
     /* Line 1: the app's; zeroed, like the words of line 2, before the index is given out. */
     _Alignas(DMM_CACHE_LINE) _Atomic uint32_t rx_head; /* [A] rel/acq */
@@ -312,7 +314,7 @@ struct dmm_socket {
     _Atomic uint32_t rx_lock; /* [A] acq/rel CAS */
     _Atomic uint32_t tx_lock; /* [A] acq/rel CAS */
     _Atomic uint32_t
-        app_private[8]; /* [A] options that the shim answers itself, shared by processes */
+        app_private[9]; /* [A] options that the shim answers itself, shared by processes */
 
     /* Line 2: both; each a rare or one-sided RMW. */
     _Alignas(DMM_CACHE_LINE) _Atomic uint32_t so_error; /* [S] store rel; [A] exchange with 0 */
@@ -329,6 +331,13 @@ struct dmm_socket {
     _Alignas(DMM_CACHE_LINE) struct dmm_watch watches[DMM_WATCH_INLINE];
 };
 _Static_assert(sizeof(struct dmm_socket) == 4ul * DMM_CACHE_LINE, "four lines a socket");
+
+/* TCP_NOTSENT_LOWAT: whether a sender with so many unsent bytes is called writable. Linux does so
+ * below half of it; 0: no limit. */
+static inline bool dmm_notsent_is_low(uint32_t unsent, uint32_t lowat)
+{
+    return lowat == 0 || 2 * (uint64_t)unsent < lowat;
+}
 
 struct dmm_datagram_header {
     uint32_t len; /* of the payload */

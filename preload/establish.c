@@ -112,7 +112,7 @@ static int start_over(struct entry *entry, int error)
                                           : socket_open_part(entry->client, old.instance,
                                                              old.family, entry, NULL, NULL, &part);
     if (r == 0) {
-        for (int word = 0; word <= WORD_RCVBUF; word++)
+        for (int word = 0; word < WORD_N; word++)
             socket_set_word(part.sock, (enum socket_word)word,
                             socket_word(old.sock, (enum socket_word)word));
         atomic_fetch_and_explicit(&part.sock->app_private[WORD_STATUS], ~(uint32_t)STATUS_CONNECTED,
@@ -306,7 +306,7 @@ static int make_accepted(struct entry *listener, const struct part *from, uint32
                                 .instance = from->instance,
                                 .family = from->family};
     struct dmm_socket *sock = entry->part.sock;
-    for (int word = WORD_RCVTIMEO_MS; word <= WORD_RCVBUF; word++)
+    for (int word = WORD_RCVTIMEO_MS; word < WORD_N; word++)
         socket_set_word(sock, (enum socket_word)word,
                         socket_word(from->sock, (enum socket_word)word));
     socket_set_word(sock, WORD_STATUS,

@@ -156,6 +156,8 @@ static int set_on_stack(struct client *client, const struct part *part,
         memcpy(v.bytes, &v.number, sizeof(v.number));
     }
     int r = set_by_stack(client, part, option->level, option->name, v.bytes, v.len);
+    if (r == 0 && option->level == IPPROTO_TCP && option->name == TCP_NOTSENT_LOWAT)
+        socket_set_word(part->sock, WORD_NOTSENT_LOWAT, (uint32_t)v.number);
     if (r == 0 && option->shape == SHAPE_BOOL && !(option->arg & OPTION_MAY_BE_SHORT))
         set_flag(part->sock, option->arg, v.number != 0);
     return r == -ENOPROTOOPT ? set_fixed(option, &v) : r;

@@ -9,6 +9,12 @@
 #define READABLE (EPOLLIN | EPOLLRDNORM)
 #define WRITABLE (EPOLLOUT | EPOLLWRNORM)
 
+static bool may_write(const struct ready_snapshot *s)
+{
+    return ready_writable(s->tx_size, s->tx_used) &&
+           dmm_notsent_is_low(s->unsent, s->notsent_lowat);
+}
+
 static uint32_t stream_events(const struct ready_snapshot *s)
 {
     uint32_t events = 0;
@@ -27,7 +33,7 @@ static uint32_t stream_events(const struct ready_snapshot *s)
         return events;
     if (s->received >= (s->lowat ? s->lowat : 1))
         events |= READABLE;
-    if (no_more_out || ready_writable(s->tx_size, s->tx_used))
+    if (no_more_out || may_write(s))
         events |= WRITABLE;
     return events;
 }
@@ -42,7 +48,7 @@ static uint32_t datagram_events(const struct ready_snapshot *s)
         events |= EPOLLHUP;
     if (s->received)
         events |= READABLE;
-    if (ready_writable(s->tx_size, s->tx_used))
+    if (may_write(s))
         events |= WRITABLE;
     return events;
 }
@@ -57,6 +63,18 @@ static uint32_t tx_used(struct dmm_socket *sock)
 {
     return atomic_load_explicit(&sock->tx_tail, memory_order_relaxed) -
            atomic_load_explicit(&sock->tx_head, memory_order_acquire);
+}
+
+uint32_t ready_unsent(struct dmm_socket *sock)
+{
+    return atomic_load_explicit(&sock->tx_tail, memory_order_relaxed) -
+           atomic_load_explicit(&sock->tx_sent, memory_order_acquire);
+}
+
+static void look_at_tx(struct dmm_socket *sock, struct ready_snapshot *s)
+{
+    s->tx_used = tx_used(sock);
+    s->unsent = s->notsent_lowat ? ready_unsent(sock) : 0;
 }
 
 uint32_t ready_part(const struct part *part)
@@ -76,12 +94,13 @@ uint32_t ready_part(const struct part *part)
     uint32_t offered = dmm_ring_size(atomic_load_explicit(&sock->tx_offer, memory_order_acquire));
     if (offered > s.tx_size)
         s.tx_size = offered;
-    s.tx_used = tx_used(sock);
-    if (!ready_writable(s.tx_size, s.tx_used)) {
+    s.notsent_lowat = socket_word(sock, WORD_NOTSENT_LOWAT);
+    look_at_tx(sock, &s);
+    if (!may_write(&s)) {
         /* Whoever asks may go to sleep on the answer: the sidecar must tell when there is room. */
         atomic_store_explicit(&sock->tx_nospace, 1, memory_order_seq_cst);
         atomic_thread_fence(memory_order_seq_cst);
-        s.tx_used = tx_used(sock);
+        look_at_tx(sock, &s);
     }
     return ready_compute(&s);
 }

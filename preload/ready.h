@@ -20,6 +20,7 @@ struct ready_snapshot {
     uint32_t lowat;     /* 0 counts as 1 */
     uint32_t tx_size;   /* of the transmit ring; 0: none yet */
     uint32_t tx_used;
+    uint32_t unsent, notsent_lowat; /* stream; lowat 0: none */
 };
 
 uint32_t ready_compute(const struct ready_snapshot *snapshot);
@@ -28,6 +29,9 @@ uint32_t ready_compute(const struct ready_snapshot *snapshot);
  * noted as wanting room, as tcp_poll() does. */
 uint32_t ready_part(const struct part *part);
 uint32_t ready_entry(struct entry *entry);
+
+/* Bytes of a stream not sent yet; true only with TCP_NOTSENT_LOWAT. */
+uint32_t ready_unsent(struct dmm_socket *sock);
 
 /* Room in the transmit ring that makes a socket writable: a third of it. */
 static inline bool ready_writable(uint32_t size, uint32_t used)

@@ -181,7 +181,7 @@ static int reopen(struct client *client, struct entry *entry, const struct part 
     int r = socket_open_part(client, (uint32_t)instance, old->family, entry, old, NULL, part);
     if (r < 0)
         return r;
-    for (int word = 0; word <= WORD_RCVBUF; word++)
+    for (int word = 0; word < WORD_N; word++)
         socket_set_word(part->sock, (enum socket_word)word,
                         socket_word(old->sock, (enum socket_word)word));
     options_replay(client, entry, part, &entry->late->record);

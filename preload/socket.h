@@ -21,6 +21,8 @@ enum socket_word {
     WORD_SNDBUF, /* as getsockopt tells it; 0: not set */
     WORD_RCVBUF,
     WORD_SEGMENT, /* UDP_SEGMENT: bytes; 0: none */
+    WORD_NOTSENT_LOWAT,
+    WORD_N,
 };
 enum {
     STATUS_NONBLOCK = 1 << 0,

@@ -6,6 +6,7 @@
 #include "preload/cork.h"
 #include "preload/ioctx.h"
 #include "preload/options.h"
+#include "preload/ready.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -13,6 +14,7 @@
 
 #define LOOK_ALIVE_EVERY 256 /* fruitless calls between looks at the sidecar */
 #define FILE_CHUNK       (256u << 10)
+#define UNSENT_PIECE     (64u << 10) /* about what Linux puts into one buffer */
 
 static ssize_t nothing_yet(struct entry *entry)
 {
@@ -142,6 +144,26 @@ static void publish(struct dmm_socket *sock, uint32_t tail)
     atomic_store_explicit(&sock->tx_tail, tail, memory_order_release);
 }
 
+/* What TCP_NOTSENT_LOWAT leaves of the room. As on Linux it is looked at before each piece of what
+ * is written, not for each byte: below it, there is room for one. Under tx_lock. */
+static uint32_t allowed(struct dmm_socket *sock, uint32_t room)
+{
+    uint32_t lowat = socket_word(sock, WORD_NOTSENT_LOWAT);
+    if (__builtin_expect(lowat == 0, 1))
+        return room;
+    uint32_t unsent = ready_unsent(sock);
+    if (unsent >= lowat) {
+        /* Sequentially consistent against the worker's "sent, then tx_nospace?". */
+        atomic_store_explicit(&sock->tx_nospace, 1, memory_order_seq_cst);
+        atomic_thread_fence(memory_order_seq_cst);
+        unsent = ready_unsent(sock);
+    }
+    uint32_t most = unsent >= lowat                 ? 0
+                    : lowat - unsent > UNSENT_PIECE ? lowat - unsent
+                                                    : UNSENT_PIECE;
+    return room < most ? room : most;
+}
+
 /* Adds what there is room for: bytes. */
 static size_t put(struct entry *entry, const struct iovec *iov, size_t n, size_t skip, size_t want)
 {
@@ -152,6 +174,7 @@ static size_t put(struct entry *entry, const struct iovec *iov, size_t n, size_t
     uint32_t room = io_tx_room(entry, &entry->part, ask, limit);
     if (__builtin_expect(room < ask, 0))
         room = io_tx_no_room(entry, &entry->part, ask, limit);
+    room = allowed(sock, room);
     uint32_t len = room < want ? room : (uint32_t)want;
     if (len) {
         uint32_t tail = atomic_load_explicit(&sock->tx_tail, memory_order_relaxed);
@@ -227,6 +250,7 @@ static ssize_t put_file(struct entry *entry, int in_fd, off_t *offset, size_t wa
     uint32_t room = io_tx_room(entry, &entry->part, ask, limit);
     if (room < ask)
         room = io_tx_no_room(entry, &entry->part, ask, limit);
+    room = allowed(sock, room);
     ssize_t len = -EAGAIN;
     if (room) {
         dmm_ring_ref ring = atomic_load_explicit(&sock->tx_ring, memory_order_relaxed);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -296,6 +297,19 @@ static bool buffer_option(struct context *c, uint32_t value)
     return true;
 }
 
+/* The stack only tells what it has sent: who may write is between the host and the app. */
+static bool is_notsent_lowat(const struct dmm_command *command)
+{
+    return command->opt.level == IPPROTO_TCP && command->opt.name == TCP_NOTSENT_LOWAT;
+}
+
+static int32_t give_number(struct context *c, uint32_t room, uint32_t value)
+{
+    c->reply.len = room < sizeof(value) ? room : (uint32_t)sizeof(value);
+    memcpy(c->reply.data, &value, c->reply.len);
+    return 0;
+}
+
 static int32_t do_setsockopt(struct context *c)
 {
     const struct dmm_command *command = c->command;
@@ -312,8 +326,14 @@ static int32_t do_setsockopt(struct context *c)
     }
     if (!ops_of(c)->setsockopt)
         return -ENOPROTOOPT;
-    return ops_of(c)->setsockopt(c->sock->ssock, command->opt.level, command->opt.name,
-                                 command->opt.value, len);
+    int32_t rc = ops_of(c)->setsockopt(c->sock->ssock, command->opt.level, command->opt.name,
+                                       command->opt.value, len);
+    if (rc == 0 && is_notsent_lowat(command)) {
+        uint32_t bytes = 0;
+        memcpy(&bytes, command->opt.value, len < sizeof(bytes) ? len : sizeof(bytes));
+        dmm_sock_set_notsent_lowat(c->sock, bytes);
+    }
+    return rc;
 }
 
 static int32_t do_getsockopt(struct context *c)
@@ -325,10 +345,10 @@ static int32_t do_getsockopt(struct context *c)
     if (command->opt.level == SOL_SOCKET &&
         (command->opt.name == SO_RCVBUF || command->opt.name == SO_SNDBUF)) {
         uint32_t value = command->opt.name == SO_RCVBUF ? c->sock->rx_limit : c->sock->tx_limit;
-        c->reply.len = len < sizeof(value) ? len : (uint32_t)sizeof(value);
-        memcpy(c->reply.data, &value, c->reply.len);
-        return 0;
+        return give_number(c, len, value);
     }
+    if (is_notsent_lowat(command))
+        return give_number(c, len, c->sock->notsent_lowat);
     if (!ops_of(c)->getsockopt)
         return -ENOPROTOOPT;
     int rc = ops_of(c)->getsockopt(c->sock->ssock, command->opt.level, command->opt.name,

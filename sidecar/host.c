@@ -111,6 +111,7 @@ void dmm_host_init(struct dmm_instance *instance, struct dmm_worker *worker)
         .tx_pending = dmm_sock_tx_pending,
         .tx_peek = dmm_sock_tx_peek,
         .tx_consume = dmm_sock_tx_consume,
+        .tx_sent = dmm_sock_tx_sent,
         .tx_datagram = dmm_sock_tx_datagram,
         .tx_datagram_done = dmm_sock_tx_datagram_done,
         .connected = host_connected,

@@ -89,6 +89,7 @@ struct dmm_sock {
     /* Of the oldest datagram: its record's size and payload, how much the stack saw in the last
      * tx_datagram() and how much of the payload went before that. */
     uint32_t tx_record, tx_payload, tx_shown, tx_cut;
+    uint32_t tx_sent, notsent_lowat; /* stream: TCP_NOTSENT_LOWAT and, if that is not 0, how far */
 
     /* Listener: backlog and queue. Queued: its listener (NULL once that is closed), its place. */
     struct dmm_sock *listener, *queue_next, *queue_prev;
@@ -158,6 +159,9 @@ uint32_t dmm_sock_tx_pending(struct dmm_sock *sock);
 unsigned dmm_sock_tx_peek(const struct dmm_sock *sock, uint32_t offset, uint32_t len,
                           struct iovec iov[2]);
 void dmm_sock_tx_consume(struct dmm_sock *sock, uint32_t len);
+void dmm_sock_tx_sent(struct dmm_sock *sock, uint32_t len);
+/* TCP_NOTSENT_LOWAT, which the stack has taken. */
+void dmm_sock_set_notsent_lowat(struct dmm_sock *sock, uint32_t bytes);
 bool dmm_sock_tx_datagram(struct dmm_sock *sock, struct dmm_datagram *datagram);
 void dmm_sock_tx_datagram_done(struct dmm_sock *sock);
 /* Reads tx_tail and tx_ring anew. False: impossible, the client has been marked. */

@@ -52,6 +52,7 @@ static void publish(struct dmm_sock *sock)
     atomic_store_explicit(&shared->rx_ring, sock->rx_ref, memory_order_relaxed);
     atomic_store_explicit(&shared->tx_head, sock->tx_head, memory_order_relaxed);
     atomic_store_explicit(&shared->tx_tail, sock->tx_tail, memory_order_relaxed);
+    atomic_store_explicit(&shared->tx_sent, sock->tx_sent, memory_order_relaxed);
     atomic_store_explicit(&shared->tx_ring, sock->tx_ref, memory_order_relaxed);
     /* A SEND that was on its way is lost with the old channel; so are wishes for news. */
     atomic_store_explicit(&shared->rx_notify, 1, memory_order_relaxed);

@@ -120,10 +120,29 @@ void dmm_sock_tx_consume(struct dmm_sock *sock, uint32_t len)
     dmm_sock_news(sock, 0);
 }
 
+void dmm_sock_tx_sent(struct dmm_sock *sock, uint32_t len)
+{
+    uint32_t held = sock->tx_tail - sock->tx_head;
+    if (sock->flags & DMM_SOCK_CLOSED)
+        return;
+    sock->tx_sent = sock->tx_head + (len < held ? len : held);
+    atomic_store_explicit(&sock->shared->tx_sent, sock->tx_sent, memory_order_release);
+    sock->flags |= DMM_SOCK_ROOM;
+    dmm_sock_news(sock, 0);
+}
+
+void dmm_sock_set_notsent_lowat(struct dmm_sock *sock, uint32_t bytes)
+{
+    sock->notsent_lowat = bytes;
+    sock->flags |= DMM_SOCK_ROOM; /* more may be allowed now */
+    dmm_sock_news(sock, 0);
+}
+
 bool dmm_sock_tx_wanted(struct dmm_sock *sock)
 {
-    /* The caller has made a sequentially consistent fence after tx_head was stored. */
-    if (atomic_load_explicit(&sock->shared->tx_nospace, memory_order_relaxed) != 1)
+    /* The caller has made a sequentially consistent fence after tx_head and tx_sent were stored. */
+    if (atomic_load_explicit(&sock->shared->tx_nospace, memory_order_relaxed) != 1 ||
+        !dmm_notsent_is_low(sock->tx_tail - sock->tx_sent, sock->notsent_lowat))
         return false;
     uint32_t size = dmm_ring_size(sock->tx_ref);
     /* A larger ring on offer is room too; and who has no ring can't wait for room in it. */

@@ -202,6 +202,11 @@ struct dmm_host {
     void (*error)(struct dmm_sock *sock, int error);
     void (*soft_error)(struct dmm_sock *sock, int error);
     void (*released)(struct dmm_sock *sock);
+
+    /* Transmit, stream, from when setsockopt() took TCP_NOTSENT_LOWAT with another value than 0:
+     * of the bytes of tx_pending() the first `len` have been sent once. The stack says it then, and
+     * whenever it has sent more. */
+    void (*tx_sent)(struct dmm_sock *sock, uint32_t len);
 };
 
 /* ---- what a stack gives ---- */

@@ -2,6 +2,9 @@
 /* send(2), sendmsg(2), sendmmsg(2), write(2), writev(2) on streams. */
 #include "tests/oracle/oracle.h"
 
+#include <linux/sockios.h>
+#include <stdbool.h>
+
 CASE(send_returns_bytes, "send(2): on success, these calls return the number of bytes sent")
 {
     char buf[16];
@@ -345,4 +348,76 @@ CASE(send_lseek, "lseek(2): ESPIPE on a socket")
     SAY(ftruncate(a, 0));
     SAY(fsync(a));
     SAY(pread(a, &b, 1, 0));
+}
+
+/* A connection of small segments, for which any rest of a window is room; *s is the accepted one.
+ */
+static int small_pair(int l, const struct sockaddr_in *at, int *s)
+{
+    int small = 1000, c = o_tcp();
+    setsockopt(c, IPPROTO_TCP, TCP_MAXSEG, &small, sizeof(small));
+    SAY(connect(c, SA(at), sizeof(*at)));
+    *s = accept(l, NULL, NULL);
+    return c;
+}
+
+/* Writes until the peer's window and what may wait here are full; prints whether that is much. */
+static void fill(const char *text, int fd)
+{
+    static char buf[16384];
+    int left = 0;
+    for (bool more = true; more; say_settle())
+        for (more = false; send(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0;)
+            more = true;
+    SAY(ioctl(fd, SIOCOUTQ, &left));
+    printf("%s: %s\n", text, left < 150000 ? "little waits" : "much waits");
+}
+
+static void *read_slowly(void *arg)
+{
+    static char buf[30000];
+    int fd = *(int *)arg;
+    while (read(fd, buf, sizeof(buf)) > 0)
+        usleep(1000);
+    return NULL;
+}
+
+CASE(send_notsent_lowat, "tcp(7): TCP_NOTSENT_LOWAT bounds what waits to be sent, not what is sent")
+{
+    struct sockaddr_in at;
+    int l = o_listener(&at), lowat = 16384, some = 400000, b, d;
+    int a = small_pair(l, &at, &b), c = small_pair(l, &at, &d);
+    char byte;
+    pthread_t reader;
+    SAY(setsockopt(a, SOL_SOCKET, SO_SNDBUF, &some, sizeof(some)));
+    SAY(setsockopt(c, SOL_SOCKET, SO_SNDBUF, &some, sizeof(some)));
+    SAY(setsockopt(a, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat)));
+    fill("without", c);
+    o_show_poll("without", c, 0);
+    fill("with", a);
+    o_show_poll("with", a, 0);
+    lowat = 1 << 30; /* all may wait */
+    SAY(setsockopt(a, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat)));
+    say_events("writable", (uint32_t)say_await(a, POLLOUT));
+    lowat = 16384;
+    SAY(setsockopt(a, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat)));
+    o_show_poll("with", a, 0);
+    pthread_create(&reader, NULL, read_slowly, &b);
+    say_events("writable", (uint32_t)say_await(a, POLLOUT));
+    o_write_all(a, 2000000); /* as often as it has to wait */
+    SAY(shutdown(a, SHUT_WR));
+    pthread_join(reader, NULL);
+    SAY(read(b, &byte, 1));
+}
+
+CASE(send_notsent_lowat_inherited,
+     "tcp(7): an accepted socket has its listener's TCP_NOTSENT_LOWAT")
+{
+    struct sockaddr_in at;
+    int lowat = 16384, l = o_listener(&at), s;
+    SAY(setsockopt(l, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat)));
+    small_pair(l, &at, &s);
+    o_show_int_option("TCP_NOTSENT_LOWAT", s, IPPROTO_TCP, TCP_NOTSENT_LOWAT);
+    fill("with", s);
+    o_show_poll("with", s, 0);
 }

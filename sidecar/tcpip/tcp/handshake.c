@@ -121,6 +121,7 @@ static struct tcb *half_open(struct tcb *l, const struct segment *seg)
     t->keep_idle_s = l->keep_idle_s;
     t->keep_interval_s = l->keep_interval_s;
     t->keep_count = l->keep_count;
+    t->tell_sent = l->tell_sent;
     t->user_timeout_ms = l->user_timeout_ms;
     t->linger2_s = l->linger2_s;
     t->user_mss = l->user_mss;

@@ -452,8 +452,21 @@ static int output_syn(struct tcb *t)
     return 0;
 }
 
+void tcb_tell_sent(struct tcb *t)
+{
+    uint32_t sent = t->snd_nxt - t->snd_una;
+
+    if (t->s.sock == NULL || t->ep.state == TCPS_CLOSED || t->ep.state == TCPS_LISTEN ||
+        t->ep.state == TCPS_SYN_SENT || t->ep.state == TCPS_SYN_RECEIVED)
+        return;
+    if ((t->flags & TCB_FIN_SENT) && sent > 0)
+        sent--;
+    t->s.ip->host->tx_sent(t->s.sock, sent);
+}
+
 int tcb_output(struct tcb *t)
 {
+    const uint32_t before = t->snd_nxt;
     int rc = 0;
 
     switch (t->ep.state) {
@@ -465,6 +478,8 @@ int tcb_output(struct tcb *t)
         return output_syn(t);
     default:
         rc = send_data(t);
+        if (t->tell_sent && t->snd_nxt != before)
+            tcb_tell_sent(t);
         break;
     }
     if (rc == 0 && (t->flags & TCB_PROBE_NOW)) {

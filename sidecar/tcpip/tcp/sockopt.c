@@ -100,6 +100,21 @@ static int defer_to_seconds(uint8_t tries)
     return period;
 }
 
+/* TCP_NOTSENT_LOWAT itself is the host's, which knows who writes: here it is only whether it hears
+ * of what was sent. */
+static int set_tell_sent(struct tcb *t, bool on)
+{
+    const struct dmm_host *host = t->s.ip->host;
+
+    if (host->size < offsetof(struct dmm_host, tx_sent) + sizeof(host->tx_sent) ||
+        host->tx_sent == NULL)
+        return -ENOPROTOOPT;
+    t->tell_sent = on;
+    if (on)
+        tcb_tell_sent(t);
+    return 0;
+}
+
 static int set_tcp(struct tcb *t, int name, const void *value, uint32_t len)
 {
     const struct int_option *o = find_int(name);
@@ -140,6 +155,8 @@ static int set_tcp(struct tcb *t, int name, const void *value, uint32_t len)
     case TCP_DEFER_ACCEPT:
         t->defer_accept = defer_from_seconds(v);
         return 0;
+    case TCP_NOTSENT_LOWAT:
+        return set_tell_sent(t, v != 0);
     case TCP_LINGER2:
         t->linger2_s = v < 0 ? -1 : v > LINGER2_MAX_S ? LINGER2_MAX_S : v;
         return 0;

@@ -193,6 +193,7 @@ struct tcb {
     uint8_t keep_count;
     uint8_t syn_count;
     uint8_t defer_accept; /* listener: so many times a SYN-ACK waits for data; 0 off */
+    bool tell_sent;       /* TCP_NOTSENT_LOWAT: the host hears what was sent */
     int soft_error;
 
     /* counts for TCP_INFO */
@@ -412,6 +413,8 @@ bool tcb_window_worth_telling(struct tcb *t);
 void tcb_schedule(struct tcb *t);
 /* Sends all that may be sent now. 0, or -EAGAIN when the port is full. */
 int tcb_output(struct tcb *t);
+/* To the host: how much of its ring was sent once (TCP_NOTSENT_LOWAT). */
+void tcb_tell_sent(struct tcb *t);
 /* Bytes of data and FIN that wait to be sent for the first time. */
 uint32_t tcb_unsent(const struct tcb *t);
 

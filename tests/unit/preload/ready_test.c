@@ -50,6 +50,28 @@ static void data_and_room(void **state)
                      0);
 }
 
+/* Linux calls a stream writable below half of TCP_NOTSENT_LOWAT. */
+static void little_enough_unsent(void **state)
+{
+    (void)state;
+    const uint32_t up = DMM_SS_CONNECTED;
+    struct ready_snapshot s = {
+        .state = up, .tx_size = 65536, .tx_used = 3000, .notsent_lowat = 1000};
+    s.unsent = 499;
+    assert_int_equal(stream(s), EPOLLOUT);
+    s.unsent = 500;
+    assert_int_equal(stream(s), 0);
+    s.notsent_lowat = UINT32_MAX;
+    assert_int_equal(stream(s), EPOLLOUT);
+    s.notsent_lowat = 0;
+    assert_int_equal(stream(s), EPOLLOUT);
+    s = (struct ready_snapshot){.state = up, .notsent_lowat = 1};
+    assert_int_equal(stream(s), EPOLLOUT); /* nothing unsent */
+    s.unsent = 1;
+    s.app_flags = DMM_AF_SHUT_WR;
+    assert_int_equal(stream(s), EPOLLOUT); /* as an error is */
+}
+
 static void ends(void **state)
 {
     (void)state;
@@ -92,6 +114,7 @@ int main(void)
         cmocka_unit_test(fresh_and_connecting),
         cmocka_unit_test(listening),
         cmocka_unit_test(data_and_room),
+        cmocka_unit_test(little_enough_unsent),
         cmocka_unit_test(ends),
         cmocka_unit_test(datagrams),
     };

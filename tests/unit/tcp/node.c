@@ -143,6 +143,15 @@ static void host_tx_consume(struct dmm_sock *sock, uint32_t len)
         broken("more consumed than written");
     memmove(sock->tx, sock->tx + len, sock->tx_len - len);
     sock->tx_len -= len;
+    sock->tx_sent -= len < sock->tx_sent ? len : sock->tx_sent;
+}
+
+static void host_tx_sent(struct dmm_sock *sock, uint32_t len)
+{
+    alive(sock);
+    if (len > sock->tx_len)
+        broken("more sent than written");
+    sock->tx_sent = len;
 }
 
 static bool host_tx_datagram(struct dmm_sock *sock, struct dmm_datagram *datagram)
@@ -257,6 +266,7 @@ static const struct dmm_host host_ops = {
     .tx_pending = host_tx_pending,
     .tx_peek = host_tx_peek,
     .tx_consume = host_tx_consume,
+    .tx_sent = host_tx_sent,
     .tx_datagram = host_tx_datagram,
     .tx_datagram_done = host_tx_datagram_done,
     .connected = host_connected,

@@ -27,7 +27,8 @@ struct dmm_sock {
     uint32_t rx_len, rx_cap; /* unread bytes */
     uint32_t tx_len, tx_cap; /* bytes not consumed */
     uint64_t rx_total, tx_total;
-    uint32_t sink; /* not 0: rx is counted and thrown away */
+    uint32_t tx_sent; /* as tx_sent() told; moves down with what is consumed */
+    uint32_t sink;    /* not 0: rx is counted and thrown away */
     bool connected, eof, closed, released, listening;
     int error, soft_error;
     struct dmm_sock *accepted[NODE_ACCEPTED];

@@ -362,6 +362,7 @@ static void listener_hands_down(void **state)
     node_setsockopt(s->listener, IPPROTO_TCP, TCP_KEEPCNT, 13);
     node_setsockopt(s->listener, IPPROTO_TCP, TCP_USER_TIMEOUT, 1400);
     node_setsockopt(s->listener, IPPROTO_TCP, TCP_LINGER2, 15);
+    node_setsockopt(s->listener, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 4096);
     node_setsockopt(s->listener, SOL_SOCKET, SO_KEEPALIVE, 1);
     node_setsockopt(s->listener, SOL_IP, IP_TOS, 0x48);
     node_setsockopt(s->listener, SOL_IP, IP_TTL, 17);
@@ -384,6 +385,8 @@ static void listener_hands_down(void **state)
     assert_int_equal(node_getsockopt(s->sock, SOL_IP, IP_TOS), 0x48);
     assert_int_equal(node_getsockopt(s->sock, SOL_IP, IP_TTL), 17);
     assert_congestion(s->sock, "dctcp");
+    write_bytes(s, 100);
+    assert_int_equal(s->sock->tx_sent, 100);
     assert_int_equal(tcpip_getsockopt(s->sock->s, SOL_SOCKET, SO_MAX_PACING_RATE, &got, &len), 0);
     assert_int_equal(got, rate);
     script_free(s);
@@ -524,10 +527,49 @@ static void defer_accept_takes_a_fin(void **state)
     script_free(s);
 }
 
+static void host_hears_what_was_sent(void **state)
+{
+    struct script *s = script_new(NULL);
+
+    UNUSED(state);
+    script_establish(s, PLAIN, 3000);
+    write_bytes(s, 10000);
+    assert_int_equal(drain(s), 3);
+    assert_int_equal(s->sock->tx_sent, 0);
+    assert_int_equal(set(s, TCP_NOTSENT_LOWAT, 4096), 0);
+    assert_int_equal(s->sock->tx_sent, 3000); /* at once */
+    in(s, ". 1:1(0) ack 2001 win 3000");
+    assert_int_equal(drain(s), 2);
+    assert_int_equal(s->sock->tx_len, 8000);
+    assert_int_equal(s->sock->tx_sent, 3000);
+    in(s, ". 1:1(0) ack 5001 win 65535");
+    drain(s);
+    assert_int_equal(s->sock->tx_sent, 5000); /* all */
+    script_shutdown(s, SHUT_WR);
+    drain(s);
+    assert_int_equal(s->sock->tx_sent, 5000); /* the FIN is none of them */
+    assert_int_equal(set(s, TCP_NOTSENT_LOWAT, 0), 0);
+    script_free(s);
+}
+
+static void no_tx_sent(struct node *node)
+{
+    node->host.tx_sent = NULL;
+}
+
+static void host_that_does_not_listen(void **state)
+{
+    struct script *s = script_new(&(struct script_setup){.configure = no_tx_sent});
+
+    UNUSED(state);
+    script_establish(s, PLAIN, 3000);
+    assert_int_equal(set(s, TCP_NOTSENT_LOWAT, 4096), -ENOPROTOOPT);
+    script_free(s);
+}
+
 static void what_is_not_there_is_refused(void **state)
 {
-    static const int names[] = {TCP_NOTSENT_LOWAT, TCP_FASTOPEN, TCP_MD5SIG,
-                                TCP_ULP,           TCP_REPAIR,   9999};
+    static const int names[] = {TCP_FASTOPEN, TCP_MD5SIG, TCP_ULP, TCP_REPAIR, 9999};
     struct script *s = script_new(NULL);
 
     UNUSED(state);
@@ -568,6 +610,8 @@ int main(void)
         cmocka_unit_test(defer_accept_longer_than_retries),
         cmocka_unit_test(defer_accept_gives_up),
         cmocka_unit_test(defer_accept_takes_a_fin),
+        cmocka_unit_test(host_hears_what_was_sent),
+        cmocka_unit_test(host_that_does_not_listen),
         cmocka_unit_test(what_is_not_there_is_refused),
     };
 
