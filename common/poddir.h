@@ -13,6 +13,7 @@
  *                          "net1","kind":"packet","link":"veth","mac":"02:00:00:00:00:01","mtu":
  *                          1500,"addresses":["10.88.0.2/16"],"routes":[{"dst":"0.0.0.0/0","gw":
  *                          "10.88.0.1"}]}; mac, gw may be absent; kind "ethdev" has "devargs",
+ *                          and may have "socketMode" (a number) and "socketGid",
  *                          kind "afxdp" has "xskMap" and "queues", and may have "busyPoll" with
  *                          "busyPollBudget"
  *     stackd.sock        the sidecar's attach socket (made by the sidecar)
@@ -74,6 +75,9 @@ struct dmm_port_config {
     enum dmm_port_kind kind;         /* "packet", "tap", … */
     char link[16];                   /* the link kind: "veth", "vhostuser", … for people */
     char devargs[256];               /* ethdev only: "net_virtio_user0,path=…" */
+    uint32_t socket_mode;            /* ethdev only: of a socket that it makes; 0: the umask's */
+    uint32_t socket_gid;             /* ethdev only: and its group, */
+    bool has_socket_gid;             /* if this is set */
     char xsk_map[DMM_PORT_MAP_PATH]; /* afxdp only: where the map of sockets is pinned */
     unsigned queues;                 /* afxdp only: receive queues of the interface */
     uint32_t busy_poll_us;           /* afxdp only: SO_BUSY_POLL; 0: no busy polling */

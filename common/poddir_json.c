@@ -65,34 +65,49 @@ static int parse_kind(const json_t *root, const struct dmm_json_at *at,
                          dmm_json_show(json_object_get(root, "kind"), shown));
 }
 
-static int parse_devargs(const json_t *root, const struct dmm_json_at *at,
-                         struct dmm_port_config *port, struct dmm_err *err)
+/* Keys (NULL-terminated) that only one kind has. */
+static int refuse_keys(const json_t *root, const struct dmm_json_at *at, const char *const keys[],
+                       enum dmm_port_kind kind, struct dmm_err *err)
 {
-    bool ethdev = port->kind == DMM_PORT_ETHDEV;
-    if (!ethdev && json_object_get(root, "devargs"))
-        return dmm_json_fail(err, at, "devargs", "is for kind \"ethdev\" only");
-    return dmm_json_copy(root, at, "devargs", ethdev, port->devargs, sizeof(port->devargs), err);
+    for (; *keys; keys++)
+        if (json_object_get(root, *keys))
+            return dmm_json_fail(err, at, *keys, "is for kind \"%s\" only", kind_names[kind]);
+    return 0;
 }
 
-static int parse_xsk(const json_t *root, const struct dmm_json_at *at, struct dmm_port_config *port,
-                     struct dmm_err *err)
+static int parse_ethdev(const json_t *root, const struct dmm_json_at *at,
+                        struct dmm_port_config *port, struct dmm_err *err)
 {
-    static const char *const keys[] = {"xskMap", "queues", "busyPoll", "busyPollBudget"};
+    static const char *const keys[] = {"devargs", "socketMode", "socketGid", NULL};
+    if (port->kind != DMM_PORT_ETHDEV)
+        return refuse_keys(root, at, keys, DMM_PORT_ETHDEV, err);
+    int ret = dmm_json_copy(root, at, "devargs", true, port->devargs, sizeof(port->devargs), err);
+    if (ret == 0)
+        ret = dmm_json_uint(root, at, "socketMode", false, 1, 0777, &port->socket_mode, err);
+    if (ret == 0)
+        ret =
+            dmm_json_uint(root, at, "socketGid", false, 0, UINT32_MAX - 1, &port->socket_gid, err);
+    port->has_socket_gid = json_object_get(root, "socketGid") != NULL;
+    return ret;
+}
+
+static int parse_afxdp(const json_t *root, const struct dmm_json_at *at,
+                       struct dmm_port_config *port, struct dmm_err *err)
+{
+    static const char *const keys[] = {"xskMap", "queues", "busyPoll", "busyPollBudget", NULL};
     uint32_t queues = 0;
-    bool afxdp = port->kind == DMM_PORT_AFXDP;
-    for (size_t i = 0; !afxdp && i < sizeof(keys) / sizeof(keys[0]); i++)
-        if (json_object_get(root, keys[i]))
-            return dmm_json_fail(err, at, keys[i], "is for kind \"afxdp\" only");
-    int ret = dmm_json_copy(root, at, "xskMap", afxdp, port->xsk_map, sizeof(port->xsk_map), err);
-    if (ret == 0 && afxdp)
+    if (port->kind != DMM_PORT_AFXDP)
+        return refuse_keys(root, at, keys, DMM_PORT_AFXDP, err);
+    int ret = dmm_json_copy(root, at, "xskMap", true, port->xsk_map, sizeof(port->xsk_map), err);
+    if (ret == 0)
         ret = dmm_json_uint(root, at, "queues", true, 1, DMM_PORT_QUEUES, &queues, err);
     port->queues = queues;
-    if (ret == 0 && afxdp)
+    if (ret == 0)
         ret = dmm_json_uint(root, at, "busyPoll", false, 1, DMM_PORT_BUSY_POLL, &port->busy_poll_us,
                             err);
-    if (ret == 0 && port->busy_poll_us)
-        ret = dmm_json_uint(root, at, "busyPollBudget", true, 1, DMM_PORT_BUSY_BUDGET,
-                            &port->busy_budget, err);
+    if (ret == 0)
+        ret = dmm_json_uint(root, at, "busyPollBudget", port->busy_poll_us != 0, 1,
+                            DMM_PORT_BUSY_BUDGET, &port->busy_budget, err);
     return ret;
 }
 
@@ -232,9 +247,10 @@ static int parse_routes(const json_t *root, const struct dmm_json_at *at,
 static int parse_port(struct dmm_port_config *port, const json_t *root, const char *source,
                       struct dmm_err *err)
 {
-    static const char *const known[] = {
-        "version",  "ifname",         "kind", "link", "devargs",   "xskMap", "queues",
-        "busyPoll", "busyPollBudget", "mac",  "mtu",  "addresses", "routes", NULL};
+    static const char *const known[] = {"version",  "ifname",         "kind",       "link",
+                                        "devargs",  "xskMap",         "queues",     "mac",
+                                        "busyPoll", "busyPollBudget", "socketMode", "socketGid",
+                                        "mtu",      "addresses",      "routes",     NULL};
     const struct dmm_json_at at = {source, ""};
     int ret = dmm_json_keys(root, &at, known, err);
     if (ret == 0)
@@ -246,9 +262,9 @@ static int parse_port(struct dmm_port_config *port, const json_t *root, const ch
     if (ret == 0)
         ret = dmm_json_copy(root, &at, "link", true, port->link, sizeof(port->link), err);
     if (ret == 0)
-        ret = parse_devargs(root, &at, port, err);
+        ret = parse_ethdev(root, &at, port, err);
     if (ret == 0)
-        ret = parse_xsk(root, &at, port, err);
+        ret = parse_afxdp(root, &at, port, err);
     if (ret == 0)
         ret = parse_mac(root, &at, port, err);
     if (ret == 0)
@@ -333,6 +349,10 @@ json_t *dmm_port_config_json(const struct dmm_port_config *port)
     bad |= json_object_set_new(root, "link", json_string(port->link));
     if (port->kind == DMM_PORT_ETHDEV)
         bad |= json_object_set_new(root, "devargs", json_string(port->devargs));
+    if (port->socket_mode)
+        bad |= json_object_set_new(root, "socketMode", json_integer(port->socket_mode));
+    if (port->has_socket_gid)
+        bad |= json_object_set_new(root, "socketGid", json_integer(port->socket_gid));
     if (port->kind == DMM_PORT_AFXDP) {
         bad |= json_object_set_new(root, "xskMap", json_string(port->xsk_map));
         bad |= json_object_set_new(root, "queues", json_integer(port->queues));

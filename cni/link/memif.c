@@ -20,6 +20,7 @@ struct memif_conf {
     int role;
     int64_t id;
     int64_t mtu;
+    struct dmm_socket_access access;
 };
 
 #define AT(field) offsetof(struct memif_conf, field)
@@ -30,12 +31,14 @@ static const struct dmm_key keys[] = {
     {"role", DMM_KEY_WORD, AT(role), 0, 0, roles},
     {"id", DMM_KEY_NUMBER, AT(id), 0, UINT32_MAX, NULL},
     {"mtu", DMM_KEY_NUMBER, AT(mtu), 68, 9000, NULL},
+    DMM_SOCKET_ACCESS_KEYS(AT(access)),
     {NULL, DMM_KEY_ANY, 0, 0, 0, NULL},
 };
 
 static void defaults(void *conf)
 {
-    *(struct memif_conf *)conf = (struct memif_conf){.role = -1, .mtu = 1500};
+    *(struct memif_conf *)conf =
+        (struct memif_conf){.role = -1, .mtu = 1500, .access = DMM_SOCKET_ACCESS_DEFAULTS};
 }
 
 static int validate(const void *conf, struct dmm_err *err)
@@ -45,7 +48,8 @@ static int validate(const void *conf, struct dmm_err *err)
         return dmm_err_set(err, EINVAL, "link.socket: missing");
     if (memif->role < 0)
         return dmm_err_set(err, EINVAL, "link.role: missing: \"server\" or \"client\"");
-    return dmm_sockdir_validate(memif->socket, err);
+    int rc = dmm_sockdir_validate_access(&memif->access, memif->role == ROLE_SERVER, err);
+    return rc ? rc : dmm_sockdir_validate(memif->socket, err);
 }
 
 static int plan(const struct dmm_link_job *job, json_t *into, struct dmm_err *err)
@@ -75,7 +79,7 @@ static int apply(const struct dmm_link_job *job, const json_t *plan_json,
              roles[memif->role], (unsigned)memif->id, memif->socket, dmm_mac_format(job->mac, mac));
     made->device_info = json_pack("{s:s, s:s, s:{s:s, s:s}}", "type", "memif", "version", "1.1.0",
                                   "memif", "role", roles[memif->role], "path", memif->socket);
-    return dmm_sockdir_report(job, memif->socket, (unsigned)memif->mtu, made, err);
+    return dmm_sockdir_report(job, memif->socket, (unsigned)memif->mtu, &memif->access, made, err);
 }
 
 static int check(const struct dmm_link_job *job, const json_t *plan_json, struct dmm_err *err)

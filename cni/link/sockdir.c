@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,6 +19,26 @@ int dmm_sockdir_validate(const char *path, struct dmm_err *err)
     if (strpbrk(path, ",=[]\"' "))
         return dmm_err_set(err, EINVAL, "link.socket: \"%s\" holds one of , = [ ] \" ' or a blank",
                            path);
+    return 0;
+}
+
+/* Octal, as chmod(1) takes it; 0 if it is none. */
+static unsigned parse_mode(const char *text)
+{
+    char *end;
+    unsigned long mode = strtoul(text, &end, 8);
+    return *end || strlen(text) < 3 || mode > 0777 || strpbrk(text, "+- ") ? 0 : (unsigned)mode;
+}
+
+int dmm_sockdir_validate_access(const struct dmm_socket_access *access, bool serves,
+                                struct dmm_err *err)
+{
+    if (!serves && (access->mode || access->gid >= 0))
+        return dmm_err_set(err, EINVAL, "link.%s: is for the end that serves the socket",
+                           access->mode ? "socketMode" : "socketGid");
+    if (access->mode && !parse_mode(access->mode))
+        return dmm_err_set(err, EINVAL, "link.socketMode: \"%s\" is not an octal mode, as \"0660\"",
+                           access->mode);
     return 0;
 }
 
@@ -63,13 +84,17 @@ int dmm_sockdir_plan(const struct dmm_link_job *job, const char *configured, jso
 }
 
 int dmm_sockdir_report(const struct dmm_link_job *job, const char *socket, unsigned mtu,
-                       struct dmm_link_made *made, struct dmm_err *err)
+                       const struct dmm_socket_access *access, struct dmm_link_made *made,
+                       struct dmm_err *err)
 {
     char mac[DMM_MAC_STRLEN];
     dmm_mac_format(job->mac, mac);
     made->port.kind = DMM_PORT_ETHDEV;
     memcpy(made->port.mac, job->mac, sizeof(made->port.mac));
     made->port.mtu = mtu;
+    made->port.socket_mode = access->mode ? parse_mode(access->mode) : 0;
+    made->port.has_socket_gid = access->gid >= 0;
+    made->port.socket_gid = access->gid >= 0 ? (uint32_t)access->gid : 0;
     made->pod_interface = 0;
     if (json_array_append_new(made->interfaces,
                               dmm_result_interface(job->ifname, mac, job->netns, mtu, socket)))

@@ -28,6 +28,7 @@ struct vhostuser_conf {
     int64_t mtu;
     const char *ovs; /* a bridge; NULL: a direct pair */
     int64_t vlan;
+    struct dmm_socket_access access;
 };
 
 #define AT(field) offsetof(struct vhostuser_conf, field)
@@ -37,6 +38,7 @@ static const struct dmm_key keys[] = {
     {"socket", DMM_KEY_TEXT, AT(socket), 0, DMM_SOCKET_MAX, NULL},
     {"role", DMM_KEY_WORD, AT(role), 0, 0, roles},
     {"packed", DMM_KEY_BOOL, AT(packed), 0, 0, NULL},
+    DMM_SOCKET_ACCESS_KEYS(AT(access)),
     {"ovs", DMM_KEY_TEXT, AT(ovs), 0, IFNAMSIZ - 1, NULL},
     {"vlan", DMM_KEY_NUMBER, AT(vlan), 1, 4094, NULL},
     {"mtu", DMM_KEY_NUMBER, AT(mtu), 68, 65535, NULL},
@@ -45,14 +47,16 @@ static const struct dmm_key keys[] = {
 
 static void defaults(void *conf)
 {
-    *(struct vhostuser_conf *)conf =
-        (struct vhostuser_conf){.role = -1, .packed = true, .mtu = 1500};
+    *(struct vhostuser_conf *)conf = (struct vhostuser_conf){
+        .role = -1, .packed = true, .mtu = 1500, .access = DMM_SOCKET_ACCESS_DEFAULTS};
 }
 
 static int validate(const void *conf, struct dmm_err *err)
 {
     const struct vhostuser_conf *vhostuser = conf;
     int rc = vhostuser->socket ? dmm_sockdir_validate(vhostuser->socket, err) : 0;
+    if (!rc)
+        rc = dmm_sockdir_validate_access(&vhostuser->access, vhostuser->role != ROLE_CLIENT, err);
     if (rc)
         return rc;
     if (vhostuser->ovs && vhostuser->role == ROLE_CLIENT)
@@ -110,7 +114,7 @@ static int report(const struct dmm_link_job *job, const char *socket, struct dmm
     made->device_info =
         json_pack("{s:s, s:s, s:{s:s, s:s}}", "type", "vhost-user", "version", "1.1.0",
                   "vhost-user", "mode", roles[role_of(vhostuser)], "path", socket);
-    return dmm_sockdir_report(job, socket, (unsigned)vhostuser->mtu, made, err);
+    return dmm_sockdir_report(job, socket, (unsigned)vhostuser->mtu, &vhostuser->access, made, err);
 }
 
 static int apply(const struct dmm_link_job *job, const json_t *plan_json,

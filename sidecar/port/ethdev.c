@@ -118,6 +118,8 @@ static int ethdev_create(struct dmm_port **port, const struct dmm_port_config *c
     p->wait_fd = -1;
     p->dev.intr_fd = -1;
     p->any_mac = dmm_port_any_mac(config);
+    p->socket_mode = config->socket_mode;
+    p->socket_gid = config->has_socket_gid ? (int64_t)config->socket_gid : -1;
     dmm_port_data_init(&p->data, config);
     if (!p->data.info.mtu)
         p->data.info.mtu = DEFAULT_MTU;
@@ -192,6 +194,7 @@ static void came_up(struct ethdev_port *p)
 static bool ethdev_refresh(struct dmm_port *port)
 {
     struct ethdev_port *p = ethdev_of(port);
+    ethdev_socket_settle(p);
     if (!ours(p))
         return false;
     /* First the count, then the link: a change after the first is seen next time. */

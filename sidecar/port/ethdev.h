@@ -84,6 +84,10 @@ struct ethdev_port {
     struct ethdev_rx rx;
     struct ethdev_tx tx;
 
+    uint32_t socket_mode; /* of the socket that we make; 0: as the umask has it */
+    int64_t socket_gid;   /* -1: our own */
+    bool socket_refused;  /* told */
+
     bool has_keeper;
     pthread_t keeper;
     sem_t wake;        /* the keeper's: the device came back, or stop */
@@ -99,6 +103,10 @@ bool ethdev_dev_link(const struct ethdev_port *p);
 /* Puts the fd that wakes us, which a new peer may have brought, into wait_fd; takes it out. */
 void ethdev_dev_watch(struct ethdev_port *p);
 void ethdev_dev_unwatch(struct ethdev_port *p);
+
+/* ethdev_socket.c: gives the socket that we make its mode and group, once it is there. DPDK makes
+ * it and then waits for a peer, so that its thread can't: this is for the worker, in refresh(). */
+void ethdev_socket_settle(struct ethdev_port *p);
 
 /* ethdev_stop.c: stops the device; when it returns, no thread of DPDK's is at work on a virtio_user
  * device or will be. Not on DPDK's interrupt thread, which it waits for. */

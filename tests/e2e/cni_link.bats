@@ -3,6 +3,7 @@
 # What ADD, CHECK, DEL and STATUS do for each kind of link, on real namespaces.
 
 bats_require_minimum_version 1.5.0
+load within
 load cni_lib
 
 setup() {
@@ -194,6 +195,36 @@ AFXDP='.link = {type: "afxdp", bridge: "cniw-br", mtu: 1400, bpffs: .podDir} | .
     refused 7 "link.role: missing"
     run dmm ADD a <<<"$(conf "$memif" '.link.mtu = 9001')"
     refused 7 "link.mtu: 9001 is not in 68..9000"
+}
+
+# A sidecar of that user and these groups serves the link's socket, until the condition holds.
+serves_socket() { # FILTER GROUPS CMD...
+    local filter=$1 groups=$2 held=
+    shift 2
+    pod_ns a
+    conf "$filter" '.sidecar = {uid: 64321, gid: 64321}' | dmm ADD a >/dev/null
+    chmod 755 "$DIR"
+    ip netns exec cniw-a setpriv --reuid 64321 --regid 64321 --groups "$groups" --bounding-set -all \
+        "$DMM_BUILD/dmm-stackd" --pod-dir "$DIR/run/pods/uid-a" >"$DIR/log" 2>&1 3>&- &
+    local stackd=$!
+    within 20 "$@" && held=yes
+    kill "$stackd"
+    wait "$stackd" || true
+    conf "$filter" | dmm DEL a
+    ip netns del cniw-a
+    [ -n "$held" ] || { cat "$DIR/log"; return 1; }
+}
+socket_is() { [ "$(stat -c %a:%u:%g "$DIR/pair/s.sock")" = "$1" ]; } # MODE:UID:GID
+
+@test "vhostuser and memif: the socket has its owner, mode and group; a group that the sidecar is not in is told" {
+    vhostuser='.link = {type: "vhostuser", role: "server", socket: "'$DIR'/pair/s.sock"}'
+    memif='.link = {type: "memif", role: "server", socket: "'$DIR'/pair/s.sock"}'
+    serves_socket "$vhostuser" 64333 socket_is 755:64321:64321
+    serves_socket "$vhostuser | .link += {socketMode: \"0660\", socketGid: 64333}" 64333 socket_is 660:64321:64333
+    serves_socket "$memif | .link += {socketMode: \"770\"}" 64333 socket_is 770:64321:64321
+    serves_socket "$memif | .link += {socketMode: \"0600\", socketGid: 64333}" 64333 socket_is 600:64321:64333
+    serves_socket "$memif | .link += {socketGid: 64333}" 64334 grep -q \
+        'port net1: .*its mode or group: Operation not permitted (the sidecar must be in the group of link.socketGid)' "$DIR/log"
 }
 
 ROUTED='.link = {type: "veth", routed: true, mtu: 1400}

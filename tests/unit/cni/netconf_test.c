@@ -87,6 +87,18 @@ static void refusals(void **state)
          DMM_CNI_E_CONFIG, "link.socket"},
         {HEAD ",\"link\":{\"type\":\"vhostuser\",\"socket\":\"/a,b\",\"role\":\"server\"}}",
          DMM_CNI_E_CONFIG, "link.socket"},
+        {HEAD ",\"link\":{\"type\":\"vhostuser\",\"socket\":\"/"
+              "a\",\"role\":\"client\",\"socketGid\":1}}",
+         DMM_CNI_E_CONFIG, "link.socketGid: is for the end that serves the socket"},
+        {HEAD ",\"link\":{\"type\":\"memif\",\"socket\":\"/"
+              "a\",\"role\":\"client\",\"socketMode\":\"0660\"}}",
+         DMM_CNI_E_CONFIG, "link.socketMode: is for the end that serves the socket"},
+        {HEAD ",\"link\":{\"type\":\"vhostuser\",\"ovs\":\"b\",\"socketMode\":\"0860\"}}",
+         DMM_CNI_E_CONFIG, "link.socketMode: \"0860\" is not an octal mode"},
+        {HEAD ",\"link\":{\"type\":\"vhostuser\",\"ovs\":\"b\",\"socketMode\":\"7777\"}}",
+         DMM_CNI_E_CONFIG, "link.socketMode: \"7777\" is not an octal mode"},
+        {HEAD ",\"link\":{\"type\":\"vhostuser\",\"ovs\":\"b\",\"socketMode\":432}}",
+         DMM_CNI_E_CONFIG, "link.socketMode: must be a string"},
         {HEAD ",\"on_failure\":\"open\"}", DMM_CNI_E_CONFIG,
          "on_failure: \"open\" is none of: fail, kernel"},
         {HEAD ",\"mode\":\"chain\"}", DMM_CNI_E_CONFIG, "mode: \"chain\" is none of"},

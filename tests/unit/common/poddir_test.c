@@ -86,6 +86,23 @@ static void test_ethdev_port(void **state)
         0);
     assert_int_equal(port.kind, DMM_PORT_ETHDEV);
     assert_string_equal(port.devargs, "net_virtio_user0,path=a");
+    assert_int_equal(port.socket_mode, 0);
+    assert_false(port.has_socket_gid);
+    assert_int_equal(
+        parse_port("{\"version\":1,\"ifname\":\"net1\",\"kind\":\"ethdev\",\"link\":\"memif\","
+                   "\"mtu\":9000,\"devargs\":\"net_memif0\",\"socketMode\":432,\"socketGid\":0}"),
+        0);
+    assert_int_equal(port.socket_mode, 0660);
+    assert_true(port.has_socket_gid);
+    struct dmm_port_config again;
+    json_t *json = dmm_port_config_json(&port);
+    char *text = json_dumps(json, 0);
+    assert_int_equal(dmm_port_config_parse(&again, text, strlen(text), "again", &err), 0);
+    assert_memory_equal(&again, &port, sizeof(port));
+    free(text);
+    json_decref(json);
+    assert_int_equal(parse_port_with(",\"socketGid\":5"), -EINVAL);
+    assert_string_equal(err.text, "net1.json: socketGid: is for kind \"ethdev\" only");
     assert_int_equal(parse_port("{\"version\":1,\"ifname\":\"net1\",\"kind\":\"ethdev\",\"link\":"
                                 "\"vhostuser\",\"mtu\":9000}"),
                      -EINVAL);
