@@ -43,6 +43,15 @@ web_works() {
 
 counter() { pod ctl a stats --json | jq ".ports[0].$1"; } # NAME: of a's port
 
+# Segments that the port gave one by one were merged by the stack, where that can.
+merges() {
+    local merged
+    [ "$STACK" = tcpip ] || return 0
+    merged=$(pod ctl a stats --json | jq '.stacks[] | select(.name == "tcpip").counters.tcp_merged')
+    echo "merged: $merged"
+    [ "$merged" -gt 1000 ]
+}
+
 # Bytes to and from a kernel peer, and between the two stacks. Prints the mean size of frames.
 bulk_works() {
     pod_bg a iperf3 -s --forceflush
@@ -110,6 +119,7 @@ bulk_works() {
     # No frame above the MTU either way, all checksums whole (rx_bad, and that bytes came at all).
     [ "$RX_MEAN" -le 1514 ]
     [ "$TX_MEAN" -le 1514 ]
+    merges
     # A killed sidecar's queue is taken again by the next one.
     kill_sidecar a
     pod sidecar a start
@@ -156,6 +166,7 @@ bulk_works() {
     timeout 30 "$TOP/examples/pod" exec "$LAB_PREFIX-b" iperf3 -c "$IP" -n 50M
     timeout 30 "$TOP/examples/pod" exec "$LAB_PREFIX-b" iperf3 -c "$IP" -n 50M -R
     end_bg "$LAST_PID"
+    merges
     # Either end may be restarted.
     local end
     for end in b a; do
