@@ -9,7 +9,10 @@
 #include "tests/unit/tcp/seeds.h"
 
 #include "sidecar/tcpip/counters.h"
+#include "sidecar/tcpip/tcp/tcb.h"
 #include "sidecar/tcpip/tcp/wire.h"
+
+#include <linux/tcp.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +32,7 @@ struct app {
     uint32_t chunk, read_chunk;
     unsigned read_turns; /* reads each so many turns: the buffer fills meanwhile */
     unsigned turn;
+    bool hears_sent; /* by TCP_NOTSENT_LOWAT */
     bool closed;
     unsigned side;
 };
@@ -69,12 +73,22 @@ static void app_read(struct app *a)
     a->received += n;
 }
 
+/* What went out once and is not acknowledged. */
+static uint32_t sent(const struct dmm_sock *sock)
+{
+    const struct tcb *t = tcb_of(sock->s);
+
+    return t->snd_nxt - t->snd_una;
+}
+
 /* Closes once all is sent and read: nobody throws bytes away. */
 static void app_turn(struct app *a)
 {
     if (a->sock == NULL || !a->sock->connected || a->closed)
         return;
     check(a->sock->error == 0, "the connection failed");
+    if (a->hears_sent)
+        check(a->sock->tx_sent == sent(a->sock), "the host knows what was sent");
     app_write(a);
     app_read(a);
     if (a->sock->tx_total == a->to_send && a->received == a->expected) {
@@ -193,7 +207,13 @@ static void run_seed(uint64_t seed)
     app[0].expected = app[1].to_send;
     app[1].expected = app[0].to_send;
     if (link_random(&link, 3) == 0)
-        node_setsockopt(app[0].sock, IPPROTO_TCP, 1 /* TCP_NODELAY */, 1);
+        node_setsockopt(app[0].sock, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (link_random(&link, 3) == 0) {
+        app[0].hears_sent = true;
+        node_setsockopt(app[0].sock, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 1);
+    }
+    if (app[0].to_send > 0 && link_random(&link, 3) == 0) /* else nobody speaks first */
+        node_setsockopt(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, (int)link_random(&link, 60));
     check(node_connect(app[0].sock, family, 2, 80) == 0, "connect");
 
     end = link.clock + VIRTUAL_LIFE;
