@@ -346,7 +346,7 @@ struct dmm_datagram_header {
     struct dmm_addr local; /* rx: destination; tx: source wanted, family 0: any */
     uint8_t ttl, tos;      /* tx: 0: the socket's own */
     uint16_t segment; /* not 0: datagrams of so many bytes each in a row, the last may be less */
-    uint8_t reserved[4];
+    uint32_t stamp;   /* rx: when it came, in us of CLOCK_MONOTONIC, modulo 2^32 */
 };
 _Static_assert(sizeof(struct dmm_datagram_header) == 64, "records keep 8-byte steps");
 

@@ -6,11 +6,13 @@
 #include "preload/ioctx.h"
 #include "preload/linux_options.h"
 #include "preload/options.h"
+#include "preload/waiter.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 
 #define RING_LIMIT                                                                                 \
     (1u << 18) /* room for the largest datagram and more, whatever SO_SNDBUF says                  \
@@ -18,8 +20,8 @@
 
 /* ---- ancillary data ---- */
 
-static void add_control(struct msghdr *msg, size_t *used, int level, int type, const void *data,
-                        size_t len)
+void datagram_add_control(struct msghdr *msg, size_t *used, int level, int type, const void *data,
+                          size_t len)
 {
     size_t left = msg->msg_controllen - *used;
     struct cmsghdr head = {.cmsg_level = level, .cmsg_type = type, .cmsg_len = CMSG_LEN(len)};
@@ -38,6 +40,39 @@ static void add_control(struct msghdr *msg, size_t *used, int level, int type, c
     *used += CMSG_SPACE(len) < left ? CMSG_SPACE(len) : left;
 }
 
+/* IP_RECVORIGDSTADDR: nobody translates addresses here, so it is what the sender wrote to. */
+static void add_destination(const struct dmm_datagram_header *header, uint16_t port,
+                            struct msghdr *msg, size_t *used)
+{
+    struct dmm_addr local = header->local;
+    struct sockaddr_storage to = {.ss_family = local.family};
+    if (!local.port)
+        local.port = port;
+    socklen_t len = sizeof(to);
+    dmm_addr_to_sockaddr(&local, (struct sockaddr *)&to, &len);
+    if (local.family == AF_INET6)
+        datagram_add_control(msg, used, IPPROTO_IPV6, IPV6_ORIGDSTADDR, &to, len);
+    else
+        datagram_add_control(msg, used, IPPROTO_IP, IP_ORIGDSTADDR, &to, len);
+}
+
+/* SO_TIMESTAMP, SO_TIMESTAMPNS: when the sidecar got it, by the clock of the day. */
+static void add_stamp(const struct dmm_datagram_header *header, uint32_t status, struct msghdr *msg,
+                      size_t *used)
+{
+    struct timespec at;
+    uint32_t age = (uint32_t)(waiter_now() / 1000) - header->stamp; /* us */
+    clock_gettime(CLOCK_REALTIME, &at);
+    int64_t us = (int64_t)at.tv_sec * 1000000 + at.tv_nsec / 1000 - age;
+    if (status & STATUS_STAMP_NS) {
+        at = (struct timespec){.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+        datagram_add_control(msg, used, SOL_SOCKET, SCM_TIMESTAMPNS, &at, sizeof(at));
+    } else {
+        struct timeval old = {.tv_sec = us / 1000000, .tv_usec = us % 1000000};
+        datagram_add_control(msg, used, SOL_SOCKET, SCM_TIMESTAMP, &old, sizeof(old));
+    }
+}
+
 /* IPv4's, of an IPv4 datagram; also on an IPv6 socket where it asked for them. */
 static void add_wanted4(const struct dmm_datagram_header *header, uint32_t status,
                         struct msghdr *msg, size_t *used)
@@ -46,14 +81,14 @@ static void add_wanted4(const struct dmm_datagram_header *header, uint32_t statu
         struct in_pktinfo info = {.ipi_ifindex = (int)header->ifindex};
         memcpy(&info.ipi_addr, header->local.ip, sizeof(info.ipi_addr));
         info.ipi_spec_dst = info.ipi_addr;
-        add_control(msg, used, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+        datagram_add_control(msg, used, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
     }
     if (status & STATUS_RECVTTL4) {
         int ttl = header->ttl;
-        add_control(msg, used, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
+        datagram_add_control(msg, used, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
     }
     if (status & STATUS_RECVTOS4) /* the kernel gives one byte */
-        add_control(msg, used, IPPROTO_IP, IP_TOS, &header->tos, 1);
+        datagram_add_control(msg, used, IPPROTO_IP, IP_TOS, &header->tos, 1);
 }
 
 static void add_wanted6(const struct dmm_datagram_header *header, uint32_t status,
@@ -65,34 +100,39 @@ static void add_wanted6(const struct dmm_datagram_header *header, uint32_t statu
             dmm_addr_map(&local);
         struct in6_pktinfo info = {.ipi6_ifindex = header->ifindex};
         memcpy(&info.ipi6_addr, local.ip, sizeof(info.ipi6_addr));
-        add_control(msg, used, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+        datagram_add_control(msg, used, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
     }
     if (header->local.family == AF_INET)
         return; /* what follows is of IPv6's header */
     if (status & STATUS_RECVTTL6) {
         int hops = header->ttl;
-        add_control(msg, used, IPPROTO_IPV6, IPV6_HOPLIMIT, &hops, sizeof(hops));
+        datagram_add_control(msg, used, IPPROTO_IPV6, IPV6_HOPLIMIT, &hops, sizeof(hops));
     }
     if (status & STATUS_RECVTOS6) {
         int class = header->tos;
-        add_control(msg, used, IPPROTO_IPV6, IPV6_TCLASS, &class, sizeof(class));
+        datagram_add_control(msg, used, IPPROTO_IPV6, IPV6_TCLASS, &class, sizeof(class));
     }
 }
 
-static void add_wanted(const struct entry *entry, const struct dmm_datagram_header *header,
-                       uint32_t status, struct msghdr *msg)
+static void add_wanted(const struct entry *entry, struct dmm_socket *sock,
+                       const struct dmm_datagram_header *header, struct msghdr *msg)
 {
+    uint32_t status = socket_word(sock, WORD_STATUS);
     struct dmm_datagram_header plain = *header;
     size_t used = 0;
+    if (status & (STATUS_STAMP | STATUS_STAMP_NS))
+        add_stamp(header, status, msg, &used);
     if (status & STATUS_GRO && header->segment) {
         int segment = header->segment;
-        add_control(msg, &used, IPPROTO_UDP, UDP_GRO, &segment, sizeof(segment));
+        datagram_add_control(msg, &used, IPPROTO_UDP, UDP_GRO, &segment, sizeof(segment));
     }
     dmm_addr_unmap(&plain.local);
     if (entry->family == AF_INET6)
         add_wanted6(&plain, status, msg, &used);
     if (plain.local.family != AF_INET6)
         add_wanted4(&plain, status, msg, &used);
+    if (status & (plain.local.family == AF_INET6 ? STATUS_ORIGDST6 : STATUS_ORIGDST4))
+        add_destination(&plain, sock->local.port, msg, &used);
     msg->msg_controllen = used;
 }
 
@@ -221,7 +261,7 @@ static ssize_t deliver(const struct entry *entry, const struct part *part,
     else
         msg->msg_namelen = 0;
     if (msg->msg_control)
-        add_wanted(entry, header, socket_word(part->sock, WORD_STATUS), msg);
+        add_wanted(entry, part->sock, header, msg);
     else
         msg->msg_controllen = 0;
     return (flags & MSG_TRUNC) || header->len < room ? (ssize_t)header->len : (ssize_t)room;

@@ -22,12 +22,17 @@
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #endif
+#ifndef TCP_INQ
+#define TCP_INQ 36
+#endif
 /* Who does an option. */
 enum option_how {
     HOW_FLAG,      /* the shim: a bit of the status word (`arg`) */
     HOW_WORD,      /* the shim: a word (`arg`) */
     HOW_TIMEOUT,   /* the shim: a word of time (`arg`) */
     HOW_LOWAT,     /* the shim */
+    HOW_PEEK_OFF,  /* the shim */
+    HOW_STAMP,     /* the shim: one of two bits of the status word (`arg`) */
     HOW_LINGER,    /* the shim, and the sidecar at close */
     HOW_BUFFER,    /* the sidecar, which owns the rings; the shim remembers */
     HOW_STACK,     /* the stack; where that has it not, as HOW_FIXED */

@@ -5,11 +5,13 @@
 #include "preload/cork.h"
 #include "preload/decide.h"
 #include "preload/establish.h"
+#include "preload/linux_options.h"
 #include "preload/multi.h"
 #include "preload/socket.h"
 #include "preload/stream.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
 
@@ -20,15 +22,36 @@ static enum entry_phase phase_of(struct entry *entry)
 
 /* ---- receive ---- */
 
+/* TCP_INQ: what is left to read; 1 at the end, as the kernel says it. */
+static void tell_queued(struct entry *entry, struct msghdr *msg, size_t room)
+{
+    struct dmm_socket *sock = entry->part.sock;
+    uint32_t state = socket_state(sock);
+    int held = (int)(atomic_load_explicit(&sock->rx_tail, memory_order_acquire) -
+                     atomic_load_explicit(&sock->rx_head, memory_order_relaxed));
+    if (held == 0 && (state & DMM_SS_EOF))
+        held = 1;
+    size_t used = 0;
+    msg->msg_controllen = room;
+    datagram_add_control(msg, &used, IPPROTO_TCP, TCP_INQ, &held, sizeof(held));
+    msg->msg_controllen = used;
+}
+
 static ssize_t receive_stack(struct entry *entry, struct msghdr *msg, int flags)
 {
+    size_t room = msg->msg_controllen;
     if (entry->type == SOCK_DGRAM)
         return datagram_receive(entry, &entry->part, msg, flags,
                                 (flags & MSG_DONTWAIT) || socket_nonblock(entry));
     msg->msg_namelen = 0;
     msg->msg_controllen = 0;
     msg->msg_flags = flags & MSG_CMSG_CLOEXEC;
-    return stream_receive(entry, msg->msg_iov, msg->msg_iovlen, flags);
+    ssize_t r = stream_receive(entry, msg->msg_iov, msg->msg_iovlen, flags);
+    if (__builtin_expect(r >= 0 && msg->msg_control &&
+                             (socket_word(entry->part.sock, WORD_STATUS) & STATUS_INQ),
+                         0))
+        tell_queued(entry, msg, room);
+    return r;
 }
 
 ssize_t message_receive(int fd, struct entry *entry, struct msghdr *msg, int flags)

@@ -189,6 +189,13 @@ int option_set_part(struct client *client, const struct part *part,
     case HOW_WORD:
         socket_set_word(part->sock, (enum socket_word)option->arg, (uint32_t)checked.number);
         return 0;
+    case HOW_PEEK_OFF:
+        socket_set_word(part->sock, WORD_PEEK_OFF, ~(uint32_t)checked.number);
+        return 0;
+    case HOW_STAMP: /* the later of the two counts; turned off, both are */
+        set_flag(part->sock, STATUS_STAMP | STATUS_STAMP_NS, false);
+        set_flag(part->sock, option->arg, checked.number != 0);
+        return 0;
     case HOW_TIMEOUT:
         return set_timeout(part->sock, (enum socket_word)option->arg, value, len);
     case HOW_LINGER:
@@ -420,7 +427,11 @@ int option_get_part(struct client *client, const struct part *part,
     uint32_t word;
     int r;
     switch (option->how) {
+    case HOW_PEEK_OFF:
+        linux_option_give(level, (int32_t)~socket_word(part->sock, WORD_PEEK_OFF), value, len);
+        return 0;
     case HOW_FLAG:
+    case HOW_STAMP:
         linux_option_give(level, (socket_word(part->sock, WORD_STATUS) & option->arg) != 0, value,
                           len);
         return 0;

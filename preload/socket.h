@@ -23,6 +23,8 @@ enum socket_word {
     WORD_SEGMENT, /* UDP_SEGMENT: bytes; 0: none */
     WORD_NOTSENT_LOWAT,
     WORD_N,
+    /* SO_PEEK_OFF of a stream, which has no UDP_SEGMENT; inverted: 0 is -1, none. */
+    WORD_PEEK_OFF = WORD_SEGMENT,
 };
 enum {
     STATUS_NONBLOCK = 1 << 0,
@@ -41,7 +43,12 @@ enum {
     STATUS_CORK = 1 << 13, /* TCP_CORK, UDP_CORK */
     STATUS_MORE = 1 << 14, /* a stream is corked for MSG_MORE */
     STATUS_KEPT_APPEND = 1 << 15,
-    STATUS_GRO = 1 << 16, /* UDP_GRO */
+    STATUS_GRO = 1 << 16,      /* UDP_GRO */
+    STATUS_INQ = 1 << 17,      /* TCP_INQ */
+    STATUS_ORIGDST4 = 1 << 18, /* IP_RECVORIGDSTADDR */
+    STATUS_ORIGDST6 = 1 << 19, /* IPV6_RECVORIGDSTADDR */
+    STATUS_STAMP = 1 << 20,    /* SO_TIMESTAMP */
+    STATUS_STAMP_NS = 1 << 21, /* SO_TIMESTAMPNS */
 };
 
 #define SOCKET_AT_ONCE UINT32_MAX

@@ -42,6 +42,24 @@ static void copy_out(const struct entry *entry, dmm_ring_ref ring, uint32_t at,
     io_scatter(iov, n, skip + first, base, len - first);
 }
 
+/* SO_PEEK_OFF: where the next peek begins; 0 without it. */
+static uint32_t peek_offset(struct dmm_socket *sock)
+{
+    int32_t offset = (int32_t)~socket_word(sock, WORD_PEEK_OFF);
+    return offset > 0 ? (uint32_t)offset : 0;
+}
+
+/* A peek moves it on by what it told; what is taken moves it back. */
+static void move_peek_offset(struct dmm_socket *sock, size_t taken, int flags)
+{
+    int32_t offset = (int32_t)~socket_word(sock, WORD_PEEK_OFF);
+    if (__builtin_expect(offset < 0, 1))
+        return;
+    uint32_t now = (uint32_t)offset;
+    now = (flags & MSG_PEEK) ? now + (uint32_t)taken : now > taken ? now - (uint32_t)taken : 0;
+    socket_set_word(sock, WORD_PEEK_OFF, ~(now & INT32_MAX));
+}
+
 /* Takes what is there now, up to `want` bytes: bytes, 0 for none. */
 static size_t take(struct entry *entry, const struct iovec *iov, size_t n, size_t skip, size_t want,
                    int flags)
@@ -52,18 +70,23 @@ static size_t take(struct entry *entry, const struct iovec *iov, size_t n, size_
     /* Acquire, in this order: the ring seen holds all bytes up to the tail seen. */
     uint32_t tail = atomic_load_explicit(&sock->rx_tail, memory_order_acquire);
     dmm_ring_ref ring = atomic_load_explicit(&sock->rx_ring, memory_order_acquire);
+    uint32_t ahead = (flags & MSG_PEEK) ? peek_offset(sock) : 0;
     uint32_t held = tail - head;
+    ahead = ahead < held ? ahead : held;
+    held -= ahead;
     uint32_t len = held < want ? held : (uint32_t)want;
     if (len > dmm_ring_size(ring))
         len = 0;
     if (len && !(flags & MSG_TRUNC))
-        copy_out(entry, ring, head, iov, n, skip, len);
+        copy_out(entry, ring, head + ahead, iov, n, skip, len);
     if (len && !(flags & MSG_PEEK))
         /* Release: the bytes have been read. */
         atomic_store_explicit(&sock->rx_head, head + len, memory_order_release);
     lock_drop(&sock->rx_lock);
-    if (len && !(flags & MSG_PEEK))
+    if (len && !(flags & MSG_PEEK)) {
+        move_peek_offset(sock, len, flags);
         io_received(entry, &entry->part);
+    }
     return len;
 }
 
@@ -79,7 +102,7 @@ static size_t receive_target(struct dmm_socket *sock, size_t want, int flags)
     return lowat < want ? lowat : want;
 }
 
-ssize_t stream_receive(struct entry *entry, const struct iovec *iov, size_t n, int flags)
+static ssize_t receive(struct entry *entry, const struct iovec *iov, size_t n, int flags)
 {
     struct dmm_socket *sock = entry->part.sock;
     ssize_t total = io_total(iov, n);
@@ -113,6 +136,14 @@ ssize_t stream_receive(struct entry *entry, const struct iovec *iov, size_t n, i
         if (r < 0)
             return done ? (ssize_t)done : r;
     }
+}
+
+ssize_t stream_receive(struct entry *entry, const struct iovec *iov, size_t n, int flags)
+{
+    ssize_t r = receive(entry, iov, n, flags);
+    if (r > 0 && (flags & MSG_PEEK))
+        move_peek_offset(entry->part.sock, (size_t)r, flags);
+    return r;
 }
 
 /* ---- send ---- */

@@ -24,6 +24,10 @@ ssize_t stream_send_file(struct entry *entry, int in_fd, off_t *offset, size_t c
 /* msg_name, msg_control and msg_flags as recvmsg(2) and sendmsg(2) use them. */
 ssize_t datagram_receive(struct entry *entry, const struct part *part, struct msghdr *msg,
                          int flags, bool nonblock);
+/* Appends a control message at *used, which moves on; sets MSG_CTRUNC if there is too little room.
+ */
+void datagram_add_control(struct msghdr *msg, size_t *used, int level, int type, const void *data,
+                          size_t len);
 ssize_t datagram_send(struct entry *entry, const struct part *part, const struct msghdr *msg,
                       const struct dmm_addr *to, int flags);
 

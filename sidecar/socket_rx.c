@@ -214,7 +214,8 @@ int dmm_sock_rx_datagram(struct dmm_sock *sock, const struct dmm_datagram *datag
                                          .peer = datagram->peer,
                                          .local = datagram->local,
                                          .ttl = datagram->ttl,
-                                         .tos = datagram->tos};
+                                         .tos = datagram->tos,
+                                         .stamp = (uint32_t)(sock->client->worker->now / 1000)};
     if (sock->instance->ops->capabilities & DMM_STACK_SEGMENTS)
         header.segment = datagram->segment;
     char *ring = rx_at(sock);

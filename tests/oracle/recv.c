@@ -315,3 +315,76 @@ CASE(recv_large, "bytes come in order, over many buffers")
     printf("read %zu\n", o_read_all(b, 5 << 20));
     waitpid(pid, NULL, 0);
 }
+
+/* Waits (5 s at most) until so many bytes are there. */
+static void await_bytes(int fd, int n)
+{
+    int held = 0;
+    for (int i = 0; i < 5000 && ioctl(fd, FIONREAD, &held) == 0 && held < n; i++)
+        say_sleep_ms(1);
+}
+
+static void show_peek(const char *text, int fd)
+{
+    char buf[4];
+    o_show_bytes(text, buf, recv(fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT));
+    o_show_int_option("offset", fd, SOL_SOCKET, SO_PEEK_OFF);
+}
+
+CASE(recv_peek_off,
+     "socket(7): SO_PEEK_OFF: a peek begins there, moves it on; what is read moves it back")
+{
+    char buf[4];
+    int zero = 0, none = -1, b, a = o_pair(&b);
+    SAY(send(b, "abcdefghij", 10, 0));
+    await_bytes(a, 10);
+    show_peek("without", a);
+    SAY(setsockopt(a, SOL_SOCKET, SO_PEEK_OFF, &zero, sizeof(zero)));
+    show_peek("first", a);
+    show_peek("next", a);
+    o_show_bytes("read", buf, recv(a, buf, 3, 0));
+    o_show_int_option("offset", a, SOL_SOCKET, SO_PEEK_OFF);
+    show_peek("the rest", a);
+    show_peek("nothing more", a);
+    SAY(send(b, "kl", 2, 0));
+    await_bytes(a, 9);
+    show_peek("more", a);
+    SAY(setsockopt(a, SOL_SOCKET, SO_PEEK_OFF, &none, sizeof(none)));
+    show_peek("off again", a);
+    o_show_bytes("read", buf, recv(a, buf, 4, 0));
+    o_show_int_option("offset", a, SOL_SOCKET, SO_PEEK_OFF);
+}
+
+#ifndef TCP_INQ
+#define TCP_INQ 36
+#endif
+
+static void show_inq(const char *text, int fd, size_t want)
+{
+    char buf[16], control[64];
+    struct iovec iov = {.iov_base = buf, .iov_len = want};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control,
+                         .msg_controllen = sizeof(control)};
+    printf("%s: %d\n", text, (int)recvmsg(fd, &msg, MSG_DONTWAIT));
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+        int left = -1;
+        memcpy(&left, CMSG_DATA(c), sizeof(left));
+        printf("  level %d type %d: %d\n", c->cmsg_level, c->cmsg_type, left);
+    }
+}
+
+CASE(recv_inq, "tcp(7), linux/tcp.h: TCP_INQ: recvmsg tells how much is left to read")
+{
+    int one = 1, b, a = o_pair(&b);
+    SAY(send(b, "abcdefghij", 10, 0));
+    await_bytes(a, 10);
+    show_inq("without", a, 2);
+    SAY(setsockopt(a, IPPROTO_TCP, TCP_INQ, &one, sizeof(one)));
+    show_inq("two", a, 2);
+    show_inq("all", a, 16);
+    SAY(close(b));
+    say_await(a, POLLRDHUP | POLLIN);
+    show_inq("the end", a, 16);
+}

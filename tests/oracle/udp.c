@@ -663,3 +663,55 @@ CASE(udp_overflow, "udp(7): datagrams beyond the receive buffer are dropped; lat
     SAY(send(a, "x", 1, 0));
     SAY(recv(b, big, sizeof(big), 0));
 }
+
+/* Whose time it tells, and whether that is about now. */
+static void show_ancillary(int fd)
+{
+    char buf[16], control[256];
+    struct iovec iov = {.iov_base = buf, .iov_len = sizeof(buf)};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control,
+                         .msg_controllen = sizeof(control)};
+    printf("%d bytes\n", (int)recvmsg(fd, &msg, 0));
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+        struct timespec at = {.tv_sec = 0}, now;
+        struct sockaddr_in to;
+        printf("  level %d type %d length %d\n", c->cmsg_level, c->cmsg_type, (int)c->cmsg_len);
+        if (c->cmsg_level == SOL_SOCKET) {
+            memcpy(&at, CMSG_DATA(c), sizeof(at));
+            clock_gettime(CLOCK_REALTIME, &now);
+            printf("  %s\n",
+                   now.tv_sec - at.tv_sec < 5 && now.tv_sec >= at.tv_sec ? "now" : "another time");
+        } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_ORIGDSTADDR) {
+            memcpy(&to, CMSG_DATA(c), sizeof(to));
+            o_show_address("  to", SA(&to), sizeof(to));
+        }
+    }
+}
+
+CASE(udp_timestamp, "socket(7): SO_TIMESTAMP, SO_TIMESTAMPNS: when a datagram came")
+{
+    int one = 1, zero = 0, b, a = o_udp_pair(&b);
+    SAY(setsockopt(b, SOL_SOCKET, SO_TIMESTAMP, &one, sizeof(one)));
+    SAY(send(a, "1", 1, 0));
+    show_ancillary(b);
+    SAY(setsockopt(b, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof(one)));
+    o_show_int_option("stamp", b, SOL_SOCKET, SO_TIMESTAMP);
+    o_show_int_option("stamp in ns", b, SOL_SOCKET, SO_TIMESTAMPNS);
+    SAY(send(a, "2", 1, 0));
+    show_ancillary(b);
+    SAY(setsockopt(b, SOL_SOCKET, SO_TIMESTAMP, &zero, sizeof(zero)));
+    o_show_int_option("stamp in ns", b, SOL_SOCKET, SO_TIMESTAMPNS);
+    SAY(send(a, "3", 1, 0));
+    show_ancillary(b);
+}
+
+CASE(udp_original_destination, "ip(7): IP_RECVORIGDSTADDR: the address that the sender wrote to")
+{
+    int one = 1, b, a = o_udp_pair(&b);
+    SAY(setsockopt(b, IPPROTO_IP, IP_RECVORIGDSTADDR, &one, sizeof(one)));
+    SAY(setsockopt(b, IPPROTO_IP, IP_RECVTTL, &one, sizeof(one)));
+    SAY(send(a, "1", 1, 0));
+    show_ancillary(b);
+}
