@@ -45,17 +45,16 @@ static void copy_out(const struct entry *entry, dmm_ring_ref ring, uint32_t at,
 /* SO_PEEK_OFF: where the next peek begins; 0 without it. */
 static uint32_t peek_offset(struct dmm_socket *sock)
 {
-    int32_t offset = (int32_t)~socket_word(sock, WORD_PEEK_OFF);
-    return offset > 0 ? (uint32_t)offset : 0;
+    uint32_t offset = ~socket_word(sock, WORD_PEEK_OFF);
+    return offset <= INT32_MAX ? offset : 0;
 }
 
 /* A peek moves it on by what it told; what is taken moves it back. */
 static void move_peek_offset(struct dmm_socket *sock, size_t taken, int flags)
 {
-    int32_t offset = (int32_t)~socket_word(sock, WORD_PEEK_OFF);
-    if (__builtin_expect(offset < 0, 1))
+    uint32_t now = ~socket_word(sock, WORD_PEEK_OFF);
+    if (__builtin_expect(now > INT32_MAX, 1))
         return;
-    uint32_t now = (uint32_t)offset;
     now = (flags & MSG_PEEK) ? now + (uint32_t)taken : now > taken ? now - (uint32_t)taken : 0;
     socket_set_word(sock, WORD_PEEK_OFF, ~(now & INT32_MAX));
 }

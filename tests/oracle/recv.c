@@ -361,7 +361,7 @@ CASE(recv_peek_off,
 
 static void show_inq(const char *text, int fd, size_t want)
 {
-    char buf[16], control[64];
+    char buf[16] = "", control[64];
     struct iovec iov = {.iov_base = buf, .iov_len = want};
     struct msghdr msg = {.msg_iov = &iov,
                          .msg_iovlen = 1,
