@@ -5,21 +5,20 @@
 
 bats_require_minimum_version 1.5.0
 load k8s_lib
+load kustomize
 EXAMPLES=$TOP/examples/kubernetes
 
 setup_file() {
     k8s_setup k8sm
-    command -v kubectl >/dev/null || skip "no kubectl (kubernetes-client): deploy/kustomize can't be made"
     export HOME=$DIR
-    kubectl kustomize "$TOP/deploy/kustomize/overlays/veth-chained" >/dev/null 2>&1 ||
-        skip "this kubectl's kustomize knows no components"
+    choose_kustomize
     local node number mode
     while read -r node number mode; do
         node_conf "$node" "$number" chained '.plugins |= [.[0]]' # the cluster's own network alone
         rm "$DIR/$node/bin/dmm"
         [ "$mode" = chained ] || rm "$DIR/$node/net.d"/*
         # What an administrator changes: the stacks' network of this node.
-        kubectl kustomize "$TOP/deploy/kustomize/overlays/veth-$mode" | /usr/bin/python3 -c '
+        kustomize "$KUSTOMIZE/overlays/veth-$mode" | /usr/bin/python3 -c '
 import json, sys, yaml
 number, out = sys.argv[1], []
 for d in yaml.safe_load_all(sys.stdin):
