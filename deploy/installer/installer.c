@@ -170,6 +170,17 @@ int installer_check(const struct installer *installer, struct dmm_err *err)
     return go(installer, NULL, err);
 }
 
+int installer_check_removed(const struct installer *installer, struct dmm_err *err)
+{
+    struct stat status;
+    int dir __attribute__((cleanup(dmm_close))) = open_dir(installer->conf_dir, err);
+    if (dir < 0)
+        return dir;
+    return fstatat(dir, CONF_NAME, &status, AT_SYMLINK_NOFOLLOW)
+               ? 0
+               : dmm_err_set(err, EEXIST, "%s/" CONF_NAME ": is still there", installer->conf_dir);
+}
+
 int installer_remove(const struct installer *installer, struct dmm_err *err)
 {
     if (!installer->conf_dir)

@@ -35,6 +35,8 @@ struct installer {
 int installer_apply(const struct installer *installer, unsigned *changed, struct dmm_err *err);
 /* 0 if all is in place, -ESTALE with what is not. Changes nothing. */
 int installer_check(const struct installer *installer, struct dmm_err *err);
+/* 0 if our configuration is gone, -EEXIST if not. Changes nothing. */
+int installer_check_removed(const struct installer *installer, struct dmm_err *err);
 /* Takes the configuration away, and temporary files; the plugin stays. */
 int installer_remove(const struct installer *installer, struct dmm_err *err);
 

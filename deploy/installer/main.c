@@ -20,13 +20,10 @@
 
 #define LOOK_MS 30000 /* also without news: a watched folder may have been replaced */
 
-enum verb { VERB_RUN, VERB_ONCE, VERB_CHECK, VERB_REMOVE };
-
 struct settings {
     struct installer installer;
-    enum verb verb;
     const char *state_dir;
-    bool gc;
+    bool gc, once, check, remove, stay;
 };
 
 static void help(void)
@@ -46,15 +43,32 @@ static void help(void)
          "  --state-dir DIR    the plugin's records (default /var/lib/cni/dmm)\n"
          "  --no-gc            do not take back what an earlier boot left\n"
          "  --once             put things in place and end\n"
-         "  --check            exit status 0 if all is in place, 1 and the reason if not\n"
-         "  --uninstall        remove the configuration; the plugin stays, pods need its DEL\n"
+         "  --check            exit status 0 if all is in place, 1 and the reason if not; with\n"
+         "                     --uninstall, if the configuration is gone\n"
+         "  --uninstall        remove the configuration, of whatever mode, and end; the plugin "
+         "stays,\n"
+         "                     pods need its DEL\n"
+         "  --stay             with --uninstall: do not end before SIGTERM (a DaemonSet)\n"
          "  --help, --version");
 }
 
 /* Returns -1 to go on, or the exit status. */
 static int parse(struct settings *settings, int argc, char **argv)
 {
-    enum { MODE = 256, NETWORK, CONF, PLUGIN, BIN, CONF_DIR, STATE, NO_GC, ONCE, CHECK, REMOVE };
+    enum {
+        MODE = 256,
+        NETWORK,
+        CONF,
+        PLUGIN,
+        BIN,
+        CONF_DIR,
+        STATE,
+        NO_GC,
+        ONCE,
+        CHECK,
+        REMOVE,
+        STAY
+    };
     static const struct option options[] = {{"mode", required_argument, NULL, MODE},
                                             {"conf", required_argument, NULL, CONF},
                                             {"network", required_argument, NULL, NETWORK},
@@ -66,6 +80,7 @@ static int parse(struct settings *settings, int argc, char **argv)
                                             {"once", no_argument, NULL, ONCE},
                                             {"check", no_argument, NULL, CHECK},
                                             {"uninstall", no_argument, NULL, REMOVE},
+                                            {"stay", no_argument, NULL, STAY},
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'V'},
                                             {0}};
@@ -98,13 +113,16 @@ static int parse(struct settings *settings, int argc, char **argv)
             settings->gc = false;
             break;
         case ONCE:
-            settings->verb = VERB_ONCE;
+            settings->once = true;
             break;
         case CHECK:
-            settings->verb = VERB_CHECK;
+            settings->check = true;
             break;
         case REMOVE:
-            settings->verb = VERB_REMOVE;
+            settings->remove = true;
+            break;
+        case STAY:
+            settings->stay = true;
             break;
         case 'h':
             help();
@@ -118,9 +136,13 @@ static int parse(struct settings *settings, int argc, char **argv)
     }
     installer->chained = !strcmp(mode, "chained");
     if (!strcmp(mode, "binary")) {
-        installer->conf_dir = NULL;
+        installer->conf_dir = settings->remove ? installer->conf_dir : NULL;
     } else if (!installer->chained && strcmp(mode, "alone") != 0) {
         fprintf(stderr, "dmm-install: --mode: \"%s\" is none of: alone, chained, binary\n", mode);
+        return 2;
+    }
+    if (settings->stay && !settings->remove) {
+        fprintf(stderr, "dmm-install: --stay: is for --uninstall\n");
         return 2;
     }
     if (optind < argc) {
@@ -216,6 +238,22 @@ static int report(int rc, const struct dmm_err *err)
     return rc ? 1 : 0;
 }
 
+static int uninstall(const struct settings *settings, struct dmm_err *err)
+{
+    sigset_t set;
+    int number;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    int rc = installer_remove(&settings->installer, err);
+    if (rc)
+        return rc;
+    dmm_log(DMM_LOG_INFO, "removed: the configuration in %s; the plugin stays",
+            settings->installer.conf_dir);
+    return settings->stay ? -sigwait(&set, &number) : 0;
+}
+
 int main(int argc, char **argv)
 {
     struct settings settings = {.installer = {.plugin = "/usr/lib/cni/dmm",
@@ -231,17 +269,13 @@ int main(int argc, char **argv)
     if (status >= 0)
         return status;
     dmm_log_setup("install", DMM_LOG_INFO, false, 2);
-    switch (settings.verb) {
-    case VERB_CHECK:
+    if (settings.check && settings.remove)
+        return report(installer_check_removed(&settings.installer, &err), &err);
+    if (settings.check)
         return report(installer_check(&settings.installer, &err), &err);
-    case VERB_REMOVE:
-        return report(installer_remove(&settings.installer, &err), &err);
-    case VERB_ONCE:
-        collect_garbage(&settings);
-        return report(installer_apply(&settings.installer, &changed, &err), &err);
-    case VERB_RUN:
-        break;
-    }
+    if (settings.remove)
+        return report(uninstall(&settings, &err), &err);
     collect_garbage(&settings);
-    return run(&settings);
+    return settings.once ? report(installer_apply(&settings.installer, &changed, &err), &err)
+                         : run(&settings);
 }

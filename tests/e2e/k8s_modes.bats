@@ -8,6 +8,20 @@ load k8s_lib
 load kustomize
 EXAMPLES=$TOP/examples/kubernetes
 
+# What kustomize makes of an overlay, with ConfigMaps and the DaemonSet alone, and this node's part of the network.
+for_node() { # NUMBER <YAML
+    /usr/bin/python3 -c '
+import json, sys, yaml
+number, out = sys.argv[1], []
+for d in yaml.safe_load_all(sys.stdin):
+    if "dmm-cni" in d["metadata"]["name"]:
+        conf = json.loads(d["data"]["cni.json"])
+        conf["ipam"].update(subnet=f"10.88.{number}.0/24", gateway=f"10.88.{number}.1")
+        d["data"]["cni.json"] = json.dumps(conf)
+    if d["kind"] in ("ConfigMap", "DaemonSet"): out.append(d)
+yaml.safe_dump_all(out, sys.stdout)' "$1"
+}
+
 setup_file() {
     k8s_setup k8sm
     export HOME=$DIR
@@ -18,16 +32,7 @@ setup_file() {
         rm "$DIR/$node/bin/dmm"
         [ "$mode" = chained ] || rm "$DIR/$node/net.d"/*
         # What an administrator changes: the stacks' network of this node.
-        kustomize "$KUSTOMIZE/overlays/veth-$mode" | /usr/bin/python3 -c '
-import json, sys, yaml
-number, out = sys.argv[1], []
-for d in yaml.safe_load_all(sys.stdin):
-    if "dmm-cni" in d["metadata"]["name"]:
-        conf = json.loads(d["data"]["cni.json"])
-        conf["ipam"].update(subnet=f"10.88.{number}.0/24", gateway=f"10.88.{number}.1")
-        d["data"]["cni.json"] = json.dumps(conf)
-    if d["kind"] in ("ConfigMap", "DaemonSet"): out.append(d)
-yaml.safe_dump_all(out, sys.stdout)' "$number" >"$DIR/$node.yaml"
+        kustomize "$KUSTOMIZE/overlays/veth-$mode" | for_node "$number" >"$DIR/$node.yaml"
         node_start "$node"
         node_bridge "$node" "$number"
     done <<<"a 1 chained
@@ -49,7 +54,7 @@ installed() { # NODE
     [ -x "$DIR/$1/bin/dmm" ] && [ -e "$DIR/$1/net.d/0-dmm.conflist" ]
 }
 
-@test "installer: as it runs in its container: plugin, then configuration; repaired when damaged; removed on demand" {
+@test "installer: as it runs in its container: plugin, then configuration; repaired when damaged" {
     local node
     for node in a b; do
         kubelet $node apply "$DIR/$node.yaml"
@@ -123,4 +128,35 @@ installed() { # NODE
     [ "$(sockets b second '.state == "LISTEN"')" -eq 1 ]
     for node in second other; do kubelet b delete $node; done
     run ! grep -v cable <(node_left b)
+}
+
+removed() { [ ! -e "$DIR/a/net.d/0-dmm.conflist" ]; }
+
+@test "uninstall: as it runs in its container: the configuration goes and stays away; pods that are left end well" {
+    local dir=$DIR/uninstall
+    mkdir -p "$dir"
+    printf 'resources: [%s]\ncomponents: [%s]\n' "$(realpath --relative-to="$dir" "$KUSTOMIZE/overlays/veth-chained")" \
+        "$(realpath --relative-to="$dir" "$KUSTOMIZE/uninstall")" >"$dir/kustomization.yaml"
+    kustomize "$dir" | for_node 1 >"$DIR/uninstall.yaml"
+    installed a
+    kubelet a delete dmm-installer-0
+    kubelet a apply "$DIR/uninstall.yaml"
+    within 10 removed
+    kubelet a probe dmm-installer-0 installer readiness
+    kubelet a logs dmm-installer-0 installer | grep 'removed: the configuration in /etc/cni/net.d; the plugin stays'
+    [ -x "$DIR/a/bin/dmm" ]
+    # The cluster's own network is in force again; a pod with the annotation has nothing of ours.
+    sleep 0.5 # containerd's watch of the folder
+    sed 's/by-hand/bare/; /initContainers/,$d' "$EXAMPLES/by-hand.yaml" >"$DIR/bare.yaml"
+    echo '  containers: [{name: app, image: "nginx:stable", command: [sleep, infinity]}]' >>"$DIR/bare.yaml"
+    kubelet a apply "$DIR/bare.yaml"
+    [[ "$(kubelet a sync | awk '$1 == "bare" { print $3 }')" = 10.77.1.* ]]
+    run ! kubelet a exec bare app grep net1 /proc/net/dev
+    kubelet a delete bare
+    # containerd calls the plugins of the configuration in force, so what ours made of earlier pods is left to gc.
+    kubelet a delete nginx
+    kubelet a delete client
+    kubelet a delete dmm-installer-0
+    in_node a /opt/cni/bin/dmm gc
+    [ -z "$(node_left a | grep -v cable)" ] || { node_left a; false; }
 }

@@ -221,10 +221,40 @@ curl_from_node() { in_node n curl -s -m 5 "http://$(port_ip n nginx)/"; }
     [ "$(in_node n find /var/lib/cni/dmm -name '*.json' | wc -l)" -eq 2 ]
 }
 
-@test "k8s: pods are ended: connections drain first, and nothing is left" {
-    kubelet n exec client client curl -s -m 8 --limit-rate 2k "http://$(port_ip n nginx)/" &
+drained() { grep -x 0 "$DIR/drained"; }
+held() { [ "$(sockets n memcached '.state == "ESTABLISHED"')" -eq "$1" ]; }
+
+@test "k8s: drain waits while a connection is held, and ends with it" {
+    apply n "$EXAMPLES/memcached.yaml"
+    within 10 stored memcached
+    within 10 held 0
+    kubelet n exec client client sh -c "sleep 1000 | curl -s telnet://$(port_ip n memcached):11211 & echo \$! >/tmp/held" >/dev/null 3>&- &
+    within 10 held 1
+    rm -f "$DIR/drained"
+    (
+        kubelet n exec memcached dmm-stackd dmmctl drain
+        echo $? >"$DIR/drained"
+    ) 3>&- &
+    # Some round trips to the sidecar later it waits still.
+    for _ in 1 2 3; do held 1; done
+    [ ! -e "$DIR/drained" ]
+    kubelet n kill client client
+    within 15 drained
+    kubelet n sync
+    kubelet n delete memcached
+}
+
+fetched() { [ "$(wc -c <"$DIR/fetched")" -eq "$(stat -L -c %s "$(command -v nginx)")" ]; }
+
+@test "k8s: pods are ended: what an app wrote before its end is delivered, and nothing is left" {
+    # 1 MB, which the client takes slowly: nearly all of it lies in the sidecar when nginx ends.
+    kubelet n exec nginx nginx sh -c 'cat /usr/sbin/nginx >/usr/share/nginx/html/large'
+    kubelet n exec client client curl -s -m 18 --limit-rate 300k -o /tmp/large "http://$(port_ip n nginx)/large" 3>&- &
+    within 10 eval "[ \$(sockets n nginx '.state == \"ESTABLISHED\" or .state == \"CLOSE-WAIT\"') -ge 1 ]"
     kubelet n delete nginx
     wait
+    kubelet n exec client client cat /tmp/large >"$DIR/fetched"
+    fetched || { ls -l "$DIR/fetched"; false; }
     kubelet n delete client
     [ -z "$(node_left n)" ] || { node_left n; false; }
 }

@@ -126,14 +126,16 @@ YAML
             diff "$dir/by-kustomize" "$dir/by-helm"
         done
     done
-    # The watch is the same by either.
-    mkdir -p "$dir/watch"
-    printf 'resources: [%s]\ncomponents: [%s]\n' "$(realpath --relative-to="$dir/watch" "$KUSTOMIZE/overlays/veth-alone")" \
-        "$(realpath --relative-to="$dir/watch" "$KUSTOMIZE/watch")" >"$dir/watch/kustomization.yaml"
-    echo '{"mode": "alone", "watch": {"enabled": true}}' >"$dir/values.json"
+    # What is optional is the same by either.
+    mkdir -p "$dir/options"
+    printf 'resources: [%s]\ncomponents: [%s, %s]\n' "$(realpath --relative-to="$dir/options" "$KUSTOMIZE/overlays/veth-alone")" \
+        "$(realpath --relative-to="$dir/options" "$KUSTOMIZE/watch")" \
+        "$(realpath --relative-to="$dir/options" "$KUSTOMIZE/uninstall")" >"$dir/options/kustomization.yaml"
+    echo '{"mode": "alone", "watch": {"enabled": true}, "uninstall": true}' >"$dir/values.json"
     render "$dir/values.json" | normal >"$dir/by-helm"
-    kustomize "$dir/watch" | normal >"$dir/by-kustomize"
+    kustomize "$dir/options" | normal >"$dir/by-kustomize"
     diff "$dir/by-kustomize" "$dir/by-helm"
+    grep -F '"--uninstall", "--stay"' "$dir/by-helm"
     grep -F '"verbs": ["watch"]' "$dir/by-helm"
     echo '{"watch": {"enabled": true, "namespaces": ["shop"]}}' >"$dir/values.json"
     render "$dir/values.json" | grep -F 'name: "system:serviceaccounts:shop"'
