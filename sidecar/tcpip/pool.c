@@ -50,9 +50,7 @@ void pool_destroy(struct pool *pool)
     pool->free = NULL;
 }
 
-/* Many objects lie on huge pages where the kernel has them: a lookup among 100,000 connections
- * pays for a cache miss, not for a walk of page tables too. */
-static void *chunk_memory(size_t bytes)
+void *pool_memory(size_t bytes)
 {
     void *memory;
 
@@ -69,7 +67,7 @@ static void grow(struct pool *pool)
 {
     const size_t bytes = CACHE_LINE + (size_t)pool->size * pool->per_chunk;
     const size_t align = bytes < HUGE_PAGE ? CACHE_LINE : HUGE_PAGE;
-    struct pool_chunk *chunk = chunk_memory((bytes + align - 1) / align * align);
+    struct pool_chunk *chunk = pool_memory((bytes + align - 1) / align * align);
 
     if (chunk == NULL)
         return;

@@ -20,8 +20,9 @@ static uint16_t read16(const uint8_t *at)
     return (uint16_t)(at[0] << 8 | at[1]);
 }
 
-/* Where the table's chain for an untagged TCP segment begins; NULL: something else. */
-static struct tcp_endpoint **chain_of(const struct tcpip *ip, const struct dmm_frame *frame)
+/* The table's bucket for an untagged TCP segment, and the hash; NULL: something else. */
+static const struct demux_bucket *bucket_of(const struct tcpip *ip, const struct dmm_frame *frame,
+                                            uint32_t *hash)
 {
     const uint8_t *l3 = frame->data + NET_ETH_HDR;
     struct ip_addr local, remote;
@@ -45,25 +46,25 @@ static struct tcp_endpoint **chain_of(const struct tcpip *ip, const struct dmm_f
     } else {
         return NULL;
     }
-    const uint32_t hash =
-        (uint32_t)hash_tuple(&ip->hash_key, &local, read16(l4 + 2), &remote, read16(l4));
-    return &ip->tcp->table[hash & ip->tcp->table_mask];
+    *hash = (uint32_t)hash_tuple(&ip->hash_key, &local, read16(l4 + 2), &remote, read16(l4));
+    return &ip->tcp->table[*hash & ip->tcp->table_mask];
 }
 
 void tcp_look_ahead(const struct tcpip *ip, const struct dmm_frame *frames, unsigned n)
 {
-    struct tcp_endpoint **chain[TCP_LOOK_AHEAD];
+    const struct demux_bucket *bucket[TCP_LOOK_AHEAD];
+    uint32_t hash[TCP_LOOK_AHEAD];
     struct tcp_endpoint *found[TCP_LOOK_AHEAD];
 
     if (ip->tcp->n_endpoints < FEW_ENDPOINTS || n > TCP_LOOK_AHEAD)
         return;
     for (unsigned i = 0; i < n; i++) {
-        chain[i] = chain_of(ip, &frames[i]);
-        if (chain[i] != NULL)
-            __builtin_prefetch(chain[i]);
+        bucket[i] = bucket_of(ip, &frames[i], &hash[i]);
+        if (bucket[i] != NULL)
+            __builtin_prefetch(bucket[i]);
     }
     for (unsigned i = 0; i < n; i++) {
-        found[i] = chain[i] != NULL ? *chain[i] : NULL;
+        found[i] = bucket[i] != NULL ? demux_candidate(bucket[i], hash[i]) : NULL;
         if (found[i] != NULL)
             tcb_prefetch(tcb_of_endpoint(found[i]));
     }

@@ -3,12 +3,28 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define TABLE_INITIAL 1024
+#define TABLE_INITIAL 256 /* buckets */
+#define TABLE_LOAD    3   /* endpoints a bucket, before it doubles: few buckets overflow then */
+
+static uint16_t tag_of(uint32_t hash)
+{
+    return (uint16_t)(hash >> 16);
+}
+
+static struct demux_bucket *new_table(uint32_t buckets)
+{
+    struct demux_bucket *table = pool_memory(buckets * sizeof(*table));
+
+    if (table != NULL)
+        memset(table, 0, buckets * sizeof(*table));
+    return table;
+}
 
 int demux_create(struct tcp *tcp)
 {
-    tcp->table = calloc(TABLE_INITIAL, sizeof(struct tcp_endpoint *));
+    tcp->table = new_table(TABLE_INITIAL);
     if (tcp->table == NULL)
         return -ENOMEM;
     tcp->table_mask = TABLE_INITIAL - 1;
@@ -20,38 +36,73 @@ void demux_destroy(struct tcp *tcp)
     free(tcp->table);
 }
 
+static bool is(const struct tcp_endpoint *ep, uint32_t hash, const struct ip_addr *local,
+               uint16_t local_port, const struct ip_addr *remote, uint16_t remote_port)
+{
+    return ep->hash == hash && ep->local_port == local_port && ep->remote_port == remote_port &&
+           ip_addr_equal(&ep->remote, remote) && ip_addr_equal(&ep->local, local);
+}
+
 struct tcp_endpoint *demux_find(struct tcpip *ip, const struct ip_addr *local, uint16_t local_port,
                                 const struct ip_addr *remote, uint16_t remote_port)
 {
     const struct tcp *tcp = ip->tcp;
     const uint32_t hash =
         (uint32_t)hash_tuple(&ip->hash_key, local, local_port, remote, remote_port);
-    struct tcp_endpoint *ep = tcp->table[hash & tcp->table_mask];
+    const struct demux_bucket *b = &tcp->table[hash & tcp->table_mask];
+    struct tcp_endpoint *ep;
 
-    while (ep != NULL &&
-           !(ep->hash == hash && ep->local_port == local_port && ep->remote_port == remote_port &&
-             ip_addr_equal(&ep->remote, remote) && ip_addr_equal(&ep->local, local)))
+    for (unsigned i = 0; i < DEMUX_SLOTS; i++) {
+        if (b->tag[i] == tag_of(hash) && b->slot[i] != NULL &&
+            is(b->slot[i], hash, local, local_port, remote, remote_port))
+            return b->slot[i];
+    }
+    ep = b->more;
+    while (ep != NULL && !is(ep, hash, local, local_port, remote, remote_port))
         ep = ep->next;
     return ep;
+}
+
+struct tcp_endpoint *demux_candidate(const struct demux_bucket *bucket, uint32_t hash)
+{
+    for (unsigned i = 0; i < DEMUX_SLOTS; i++) {
+        if (bucket->tag[i] == tag_of(hash) && bucket->slot[i] != NULL)
+            return bucket->slot[i];
+    }
+    return bucket->more;
+}
+
+static void insert(struct demux_bucket *b, struct tcp_endpoint *ep)
+{
+    for (unsigned i = 0; i < DEMUX_SLOTS; i++) {
+        if (b->slot[i] == NULL) {
+            b->slot[i] = ep;
+            b->tag[i] = tag_of(ep->hash);
+            return;
+        }
+    }
+    ep->next = b->more;
+    b->more = ep;
 }
 
 /* Doubles the table. Without memory it stays as it is: chains grow, nothing breaks. */
 static void grow(struct tcp *tcp)
 {
     const uint32_t mask = tcp->table_mask * 2 + 1;
-    struct tcp_endpoint **table = calloc((size_t)mask + 1, sizeof(*table));
+    struct demux_bucket *table = new_table(mask + 1);
 
     if (table == NULL)
         return;
     for (uint32_t i = 0; i <= tcp->table_mask; i++) {
-        struct tcp_endpoint *ep = tcp->table[i];
+        const struct demux_bucket *old = &tcp->table[i];
 
-        while (ep != NULL) {
-            struct tcp_endpoint *next = ep->next;
-
-            ep->next = table[ep->hash & mask];
-            table[ep->hash & mask] = ep;
-            ep = next;
+        for (unsigned s = 0; s < DEMUX_SLOTS; s++) {
+            if (old->slot[s] != NULL)
+                insert(&table[old->slot[s]->hash & mask], old->slot[s]);
+        }
+        for (struct tcp_endpoint *next, *ep = old->more; ep != NULL; ep = next) {
+            next = ep->next;
+            insert(&table[ep->hash & mask], ep);
         }
     }
     free(tcp->table);
@@ -63,12 +114,11 @@ void demux_add(struct tcpip *ip, struct tcp_endpoint *ep)
 {
     struct tcp *tcp = ip->tcp;
 
-    if (tcp->n_endpoints > tcp->table_mask)
+    if (tcp->n_endpoints / TABLE_LOAD > tcp->table_mask)
         grow(tcp);
     ep->hash = (uint32_t)hash_tuple(&ip->hash_key, &ep->local, ep->local_port, &ep->remote,
                                     ep->remote_port);
-    ep->next = tcp->table[ep->hash & tcp->table_mask];
-    tcp->table[ep->hash & tcp->table_mask] = ep;
+    insert(&tcp->table[ep->hash & tcp->table_mask], ep);
     ep->in_table = true;
     tcp->n_endpoints++;
 }
@@ -78,11 +128,20 @@ void demux_remove(struct tcp *tcp, struct tcp_endpoint *ep)
     if (!ep->in_table)
         return;
 
-    struct tcp_endpoint **at = &tcp->table[ep->hash & tcp->table_mask];
+    struct demux_bucket *b = &tcp->table[ep->hash & tcp->table_mask];
+    unsigned i = 0;
 
-    while (*at != ep)
-        at = &(*at)->next;
-    *at = ep->next;
+    while (i < DEMUX_SLOTS && b->slot[i] != ep)
+        i++;
+    if (i < DEMUX_SLOTS) {
+        b->slot[i] = NULL;
+    } else {
+        struct tcp_endpoint **at = &b->more;
+
+        while (*at != ep)
+            at = &(*at)->next;
+        *at = ep->next;
+    }
     ep->in_table = false;
     tcp->n_endpoints--;
 }

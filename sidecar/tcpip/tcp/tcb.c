@@ -195,7 +195,7 @@ void tcb_time_wait(struct tcb *t)
 
     if (tw == NULL && !list_empty(&tcp->time_wait)) {
         ip->count.tcp_time_wait_limit++; /* the oldest makes room */
-        time_wait_free(ip, list_entry(tcp->time_wait.next, struct time_wait, link));
+        time_wait_free_oldest(ip);
         tw = pool_get(&tcp->time_waits);
     }
     if (tw == NULL) {

@@ -55,7 +55,7 @@ enum tcp_state {
 
 /* A row of the demultiplexing table: first member but one of a tcb, first of a time_wait. */
 struct tcp_endpoint {
-    struct tcp_endpoint *next;
+    struct tcp_endpoint *next; /* in demux_bucket.more */
     uint32_t hash;
     uint16_t local_port, remote_port;
     struct ip_addr local, remote;
@@ -224,8 +224,18 @@ struct time_wait {
 #define BIND_BUCKETS 1024
 #define OUTPUT_LISTS 16
 
+/* One cache line of the demultiplexing table. The tags, bits of the hashes, tell what a slot can be
+ * without looking at it: of many connections each look is a miss. */
+#define DEMUX_SLOTS 5
+struct demux_bucket {
+    _Alignas(64) uint16_t tag[DEMUX_SLOTS];
+    struct tcp_endpoint *slot[DEMUX_SLOTS]; /* NULL: free */
+    struct tcp_endpoint *more;              /* a chain of what found no slot */
+};
+_Static_assert(sizeof(struct demux_bucket) == 64, "a bucket is one cache line");
+
 struct tcp {
-    struct tcp_endpoint **table;
+    struct demux_bucket *table;
     uint32_t table_mask, n_endpoints;
     struct tcb *binds[BIND_BUCKETS];
     struct pool tcbs, time_waits, ranges;
@@ -319,6 +329,8 @@ int demux_create(struct tcp *tcp);
 void demux_destroy(struct tcp *tcp);
 struct tcp_endpoint *demux_find(struct tcpip *ip, const struct ip_addr *local, uint16_t local_port,
                                 const struct ip_addr *remote, uint16_t remote_port);
+/* What the endpoint of that hash may be, for who looks ahead: nothing of it has been looked at. */
+struct tcp_endpoint *demux_candidate(const struct demux_bucket *bucket, uint32_t hash);
 /* Sets the hash and puts it in. */
 void demux_add(struct tcpip *ip, struct tcp_endpoint *ep);
 void demux_remove(struct tcp *tcp, struct tcp_endpoint *ep);
@@ -354,6 +366,8 @@ const char *tcp_state_name(enum tcp_state state);
 
 struct time_wait *time_wait_of_endpoint(struct tcp_endpoint *ep);
 void time_wait_free(struct tcpip *ip, struct time_wait *tw);
+/* Frees the oldest; there is one. */
+void time_wait_free_oldest(struct tcpip *ip);
 /* A segment for a connection in TIME-WAIT. True: a SYN for a new incarnation (RFC 6191); tw has
  * been freed and *iss_above is what the new ISS has to exceed. */
 bool time_wait_arrives(struct tcpip *ip, struct time_wait *tw, const struct segment *seg,
