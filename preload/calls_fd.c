@@ -130,9 +130,10 @@ int dup3(int from, int to, int flags)
 
 static int set_flags(int fd, struct entry *entry, long flags)
 {
-    if (flags & O_ASYNC)
+    bool kernel = entry->phase == PHASE_UNDECIDED && entry->kernel;
+    if ((flags & O_ASYNC) && !kernel)
         return -EINVAL; /* no SIGIO from a stack's socket */
-    if (entry->phase == PHASE_UNDECIDED && entry->kernel && REAL(fcntl)(fd, F_SETFL, flags) < 0)
+    if (kernel && REAL(fcntl)(fd, F_SETFL, flags) < 0)
         return -errno;
     uint32_t set = ((flags & O_NONBLOCK) ? STATUS_NONBLOCK : 0) |
                    ((flags & O_APPEND) ? STATUS_KEPT_APPEND : 0);
@@ -153,7 +154,8 @@ static int control(int fd, int command, void *arg)
         return REAL(fcntl)(fd, command, arg);
     uint32_t status = atomic_load_explicit(socket_status(entry), memory_order_relaxed);
     int r = O_RDWR | ((status & STATUS_NONBLOCK) ? O_NONBLOCK : 0) |
-            ((status & STATUS_KEPT_APPEND) ? O_APPEND : 0);
+            ((status & STATUS_KEPT_APPEND) ? O_APPEND : 0) |
+            (entry->kernel ? REAL(fcntl)(fd, F_GETFL) & O_ASYNC : 0);
     if (command == F_SETFL)
         r = set_flags(fd, entry, (long)(intptr_t)arg);
     entry_put(entry);

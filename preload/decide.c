@@ -12,6 +12,7 @@
 #include "sidecar/stack.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -195,6 +196,9 @@ static int become_placeholder(int fd, struct entry *entry, struct client *client
     if (by < 0)
         return by;
     epoll_leave_kernel(entry);
+    if (REAL(fcntl)(fd, F_GETFL) & O_ASYNC)
+        report(REPORT_OPTION, "a stack's socket sends no SIGIO: O_ASYNC, set before the stack was "
+                              "known, does not work there");
     int r = replace_fd(fd, entry, by);
     if (r == 0)
         entry->kernel = false;

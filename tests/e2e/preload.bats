@@ -120,6 +120,37 @@ several() {
     within 5 eval "'$BUILD/dmmctl' --json mapping | grep -q '\"default\": *\"loop\"'"
 }
 
+@test "SIGIO of a socket that may become a stack's: the kernel's sends it, for a stack's it is said that it does not" {
+    mapping '{"version":1,"default":"kernel","rules":[{"stack":"loop","direction":"listen","local":"10.1.1.1/32"}]}'
+    within 5 eval "'$BUILD/dmmctl' --json mapping | grep -q '\"default\": *\"kernel\"'"
+    py - >"$POD/out" 2>"$POD/err" <<'PY'
+import fcntl, os, signal, socket, time
+came = []
+signal.signal(signal.SIGIO, lambda *_: came.append(1))
+def asynchronous(at):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    fcntl.fcntl(s, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(s, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+    assert fcntl.fcntl(s, fcntl.F_GETFL) & os.O_ASYNC
+    s.bind((at, 0))
+    return s
+s = asynchronous("127.0.0.1")
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", s.getsockname())
+for _ in range(1000):
+    if came: break
+    time.sleep(0.005)
+print("came", len(came))
+s = asynchronous("10.1.1.1")
+print("still", bool(fcntl.fcntl(s, fcntl.F_GETFL) & os.O_ASYNC))
+PY
+    mapping '{"version":1,"default":"loop","rules":[]}'
+    within 5 eval "'$BUILD/dmmctl' --json mapping | grep -q '\"default\": *\"loop\"'"
+    cat "$POD/out" "$POD/err"
+    grep -Fqx "came 1" "$POD/out"
+    grep -Fqx "still False" "$POD/out"
+    grep -q "a stack's socket sends no SIGIO" "$POD/err"
+}
+
 @test "sidecar killed: whoever waits gets ECONNRESET, new sockets ENETDOWN; and it is back" {
     cat >"$POD/killed.py" <<'PY'
 import os, select, signal, socket, threading, time
