@@ -5,6 +5,7 @@
 #include "preload/command.h"
 #include "preload/decide.h"
 #include "preload/epoll.h"
+#include "preload/option_part.h"
 #include "preload/options.h"
 #include "preload/recover.h"
 #include "preload/socket.h"
@@ -53,8 +54,26 @@ int establish_bind(int fd, struct entry *entry, const struct sockaddr *sa, sockl
     return decide_bind(fd, entry, &addr);
 }
 
+/* A stream that was bound with IP_BIND_ADDRESS_NO_PORT is to listen: it needs its port now. */
+static int bind_for_listen(struct entry *entry)
+{
+    const struct option_socket kind = {.family = entry->family, .type = entry->type};
+    struct part *part = &entry->part;
+    struct dmm_addr local = part->sock->local;
+    const int off = 0;
+    if (!local.family || local.port || dmm_addr_is_any(&local) ||
+        (socket_state(part->sock) & (DMM_SS_CONNECTING | DMM_SS_CONNECTED | DMM_SS_DEAD)))
+        return 0;
+    int r = option_set_part(entry->client, part, &kind, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &off,
+                            sizeof(off));
+    return r < 0 ? r : socket_bind_part(entry->client, part, &local, &local);
+}
+
 static int listen_parts(int fd, struct entry *entry, int backlog)
 {
+    int bound = entry->phase == PHASE_STACK ? bind_for_listen(entry) : 0;
+    if (bound < 0)
+        return bound;
     for (uint32_t i = 0; i < socket_parts(entry); i++) {
         struct dmm_command command = {.op = DMM_CMD_LISTEN,
                                       .socket = socket_part(entry, i)->index,

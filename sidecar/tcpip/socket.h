@@ -41,6 +41,7 @@ enum {
     SOCKET_BROADCAST = 1 << 3,
     SOCKET_DONTROUTE = 1 << 4,
     SOCKET_KEEPALIVE = 1 << 5,
+    SOCKET_BIND_NO_PORT = 1 << 6, /* a stream's bind to port 0 leaves the port to connect() */
 };
 
 struct tcpip_socket {

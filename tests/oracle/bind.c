@@ -753,3 +753,42 @@ CASE(accept_deferred, "tcp(7): TCP_DEFER_ACCEPT: accept wakes when data has come
     SAY(getsockopt(s, IPPROTO_TCP, TCP_DEFER_ACCEPT, &got, &len));
     printf("%d seconds\n", got);
 }
+
+static void show_name(const char *text, int fd)
+{
+    struct sockaddr_in name;
+    socklen_t len = sizeof(name);
+    getsockname(fd, SA(&name), &len);
+    o_show_address(text, SA(&name), len);
+}
+
+CASE(bind_address_no_port,
+     "ip(7): IP_BIND_ADDRESS_NO_PORT: a bind to port 0 leaves the port to connect")
+{
+    struct sockaddr_in to, from = say_address, peer;
+    socklen_t len = sizeof(peer);
+    int listener = o_listener(&to), fd = o_tcp(), one = 1;
+    SAY(setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one)));
+    SAY(bind(fd, SA(&from), sizeof(from)));
+    show_name("bound", fd);
+    SAY(connect(fd, SA(&to), sizeof(to)));
+    show_name("connected", fd);
+    int other = accept(listener, SA(&peer), &len);
+    o_show_address("peer", SA(&peer), len);
+    SAY(send(fd, "x", 1, 0));
+    SAY(recv(other, &from, 1, 0));
+}
+
+CASE(bind_address_no_port_listen,
+     "ip(7): IP_BIND_ADDRESS_NO_PORT: listen gets a port at that address")
+{
+    struct sockaddr_in from = say_address;
+    socklen_t len = sizeof(from);
+    int listener = o_tcp(), fd = o_tcp(), one = 1;
+    SAY(setsockopt(listener, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one)));
+    SAY(bind(listener, SA(&from), sizeof(from)));
+    SAY(listen(listener, 2));
+    show_name("listening", listener);
+    getsockname(listener, SA(&from), &len);
+    SAY(connect(fd, SA(&from), sizeof(from)));
+}

@@ -195,6 +195,17 @@ static int set_socket(struct tcb *t, int name, const void *value, uint32_t len)
     }
 }
 
+static int set_bind_no_port(struct tcpip_socket *s, const void *value, uint32_t len)
+{
+    int v;
+    const int rc = socket_option_int(value, len, &v);
+
+    if (rc < 0)
+        return rc;
+    s->flags = (uint8_t)(v != 0 ? s->flags | SOCKET_BIND_NO_PORT : s->flags & ~SOCKET_BIND_NO_PORT);
+    return 0;
+}
+
 int tcb_setsockopt(struct tcpip_socket *s, int level, int name, const void *value, uint32_t len)
 {
     struct tcb *t = tcb_of(s);
@@ -203,6 +214,8 @@ int tcb_setsockopt(struct tcpip_socket *s, int level, int name, const void *valu
         return set_tcp(t, name, value, len);
     if (level == SOL_SOCKET)
         return set_socket(t, name, value, len);
+    if (level == SOL_IP && name == IP_BIND_ADDRESS_NO_PORT)
+        return set_bind_no_port(s, value, len);
     if ((level == SOL_IP && name == IP_TTL) || (level == SOL_IPV6 && name == IPV6_UNICAST_HOPS)) {
         t->flow.ttl = s->ttl;
         return 0;
@@ -281,6 +294,8 @@ int tcb_getsockopt(struct tcpip_socket *s, int level, int name, void *value, uin
 
     if (level == IPPROTO_TCP)
         return get_tcp(t, name, value, len);
+    if (level == SOL_IP && name == IP_BIND_ADDRESS_NO_PORT)
+        return socket_option_put_int((s->flags & SOCKET_BIND_NO_PORT) != 0, value, len);
     if ((level == SOL_IP && name == IP_MTU) || (level == SOL_IPV6 && name == IPV6_MTU))
         return get_ip_mtu(t, value, len);
     if (level == SOL_SOCKET && name == SO_LINGER) {

@@ -50,7 +50,7 @@ static bool port_used(void *arg, uint16_t port)
            tuple_used(q->t, q->local, port, q->remote, q->remote_port);
 }
 
-static int socket_bind(struct tcpip_socket *s, const struct ip_addr *addr, uint16_t port)
+static int bind_port(struct tcpip_socket *s, const struct ip_addr *addr, uint16_t port)
 {
     struct tcb *t = tcb_of(s);
     struct tcp *tcp = tcp_of(t);
@@ -76,6 +76,21 @@ static int socket_bind(struct tcpip_socket *s, const struct ip_addr *addr, uint1
     return 0;
 }
 
+static int socket_bind(struct tcpip_socket *s, const struct ip_addr *addr, uint16_t port)
+{
+    struct tcb *t = tcb_of(s);
+
+    if (port != 0 || !(s->flags & SOCKET_BIND_NO_PORT) || ip_addr_is_any(addr) ||
+        t->ep.state != TCPS_CLOSED || (t->flags & TCB_BOUND))
+        return bind_port(s, addr, port);
+    if (ip_addr_is_multicast(addr) || net_addr_broadcast(s->ip, addr))
+        return -EADDRNOTAVAIL;
+    /* IP_BIND_ADDRESS_NO_PORT: connect() finds one, which other destinations may share */
+    t->ep.local = *addr;
+    t->flags |= TCB_BOUND_ADDR;
+    return 0;
+}
+
 static struct ip_addr wildcard(const struct tcpip_socket *s)
 {
     const struct ip_addr any6 = {.q = {0, 0}};
@@ -90,8 +105,8 @@ static int socket_listen(struct tcpip_socket *s, int backlog)
     if (t->ep.state != TCPS_CLOSED && t->ep.state != TCPS_LISTEN)
         return -EINVAL;
     if (!(t->flags & TCB_BOUND)) {
-        const struct ip_addr any = wildcard(s);
-        const int rc = socket_bind(s, &any, 0);
+        const struct ip_addr addr = t->flags & TCB_BOUND_ADDR ? t->ep.local : wildcard(s);
+        const int rc = bind_port(s, &addr, 0);
 
         if (rc < 0)
             return rc;
@@ -229,7 +244,7 @@ static void socket_local(const struct tcpip_socket *s, struct ip_addr *addr, uin
 {
     const struct tcb *t = (const struct tcb *)s;
 
-    *addr = t->flags & TCB_BOUND || t->ep.in_table ? t->ep.local : wildcard(s);
+    *addr = t->flags & (TCB_BOUND | TCB_BOUND_ADDR) || t->ep.in_table ? t->ep.local : wildcard(s);
     *port = t->ep.local_port;
 }
 
