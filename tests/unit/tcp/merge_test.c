@@ -3,8 +3,11 @@
 #include "tests/unit/cmocka.h"
 #include "tests/unit/tcp/script.h"
 
+#include "sidecar/tcpip/tcp/wire.h"
+
 #include <linux/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define SYN "mss 1000,sackOK,nop,nop,wscale 7"
 
@@ -205,6 +208,87 @@ static void counted_as_they_came(void **state)
     script_free(s);
 }
 
+/* ---- whatever comes, nobody can tell whether it was merged ---- */
+
+struct stream {
+    char text[IN_TOGETHER_MAX][80];
+    const char *segments[IN_TOGETHER_MAX];
+    uint32_t end; /* of what was sent so far */
+    unsigned seed;
+};
+
+static uint32_t any(struct stream *st, uint32_t below)
+{
+    return (uint32_t)rand_r(&st->seed) % below;
+}
+
+/* Mostly what comes next, in segments of one size; some of it twice, too early or not at all. */
+static void next_batch(struct stream *st)
+{
+    const unsigned n = 1 + any(st, IN_TOGETHER_MAX - 1);
+    const uint32_t size = any(st, 3) ? 1000 : 1 + any(st, 1400);
+
+    for (unsigned i = 0; i < n; i++) {
+        const uint32_t len = any(st, 8) ? size : 1 + any(st, 1400);
+        uint32_t at = st->end;
+
+        if (any(st, 12) == 0)
+            at -= any(st, at < 3000 ? at : 3000);
+        else if (any(st, 20) == 0)
+            at += any(st, 3000);
+        snprintf(st->text[i], sizeof(st->text[i]), "%s %u:%u(%u) ack 1 win %u",
+                 any(st, 10) ? "." : "P.", at, at + len, len, any(st, 15) ? 500 : 501);
+        st->segments[i] = st->text[i];
+        if (at == st->end)
+            st->end += len;
+    }
+    st->segments[n] = NULL;
+}
+
+static uint32_t last_ack(struct script *s)
+{
+    uint32_t ack = 0;
+
+    run(s);
+    for (unsigned i = s->head; i != s->tail; i++)
+        ack = get32(s->queue[i % SCRIPT_QUEUE].data + 14 + 20 + 8);
+    drain(s);
+    return ack;
+}
+
+static void nobody_can_tell(void **state)
+{
+    uint64_t merged = 0;
+
+    UNUSED(state);
+    for (unsigned seed = 1; seed <= 150; seed++) {
+        struct script *a = script_new(NULL), *b = script_new(NULL);
+        struct stream st = {.end = 1, .seed = seed};
+
+        script_establish(a, SYN, 500);
+        script_establish(b, SYN, 500);
+        for (unsigned turn = 0; turn < 20; turn++) {
+            next_batch(&st);
+            in_together(a, st.segments);
+            in_one_by_one(b, st.segments);
+            if (last_ack(a) != last_ack(b) || a->sock->rx_total != b->sock->rx_total)
+                fail_msg("seed %u, turn %u", seed, turn);
+            if (any(&st, 3) == 0) {
+                read_bytes(a);
+                read_bytes(b);
+                drain(a);
+                drain(b);
+            }
+        }
+        assert_int_equal(read_bytes(a), read_bytes(b));
+        merged += counter(a, "tcp_merged");
+        assert_int_equal(counter(b, "tcp_merged"), 0);
+        script_free(a);
+        script_free(b);
+    }
+    assert_true(merged > 10000);
+}
+
 /* To a port that nobody has: one reset, and the frames are used up. */
 static void nobody_there(void **state)
 {
@@ -231,6 +315,7 @@ int main(void)
         cmocka_unit_test(window_ends_within),
         cmocka_unit_test(counted_as_they_came),
         cmocka_unit_test(nobody_there),
+        cmocka_unit_test(nobody_can_tell),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

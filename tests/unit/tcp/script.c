@@ -257,7 +257,8 @@ void in(struct script *s, const char *segment)
     give(s, frame, make(s, frame, segment));
 }
 
-void in_together(struct script *s, const char *const *segments)
+/* `batch` at a time. */
+static void in_batches(struct script *s, const char *const *segments, unsigned batch)
 {
     static uint8_t bytes[IN_TOGETHER_MAX][FRAME_MAX];
     struct dmm_frame frames[IN_TOGETHER_MAX] = {{0}};
@@ -268,8 +269,19 @@ void in_together(struct script *s, const char *const *segments)
         frames[n].data = bytes[n];
         frames[n].len = make(s, bytes[n], segments[n]);
     }
-    node_frames(&s->node, frames, n);
+    for (unsigned i = 0; i < n; i += batch)
+        node_frames(&s->node, frames + i, batch < n - i ? batch : n - i);
     run(s);
+}
+
+void in_together(struct script *s, const char *const *segments)
+{
+    in_batches(s, segments, IN_TOGETHER_MAX);
+}
+
+void in_one_by_one(struct script *s, const char *const *segments)
+{
+    in_batches(s, segments, 1);
 }
 
 void in_too_big(struct script *s, uint32_t seq, uint16_t mtu)

@@ -71,6 +71,8 @@ void script_free(struct script *s);
 void in(struct script *s, const char *segment);
 /* Several in one batch, as a port gives them; the list ends with NULL. */
 void in_together(struct script *s, const char *const *segments);
+/* The same, each in a batch of its own; the instance runs after the last as well. */
+void in_one_by_one(struct script *s, const char *const *segments);
 void out(struct script *s, const char *segment);
 /* The next segment, sent `ms` after script_mark() (give or take `slack_ms`). */
 void out_at(struct script *s, uint64_t ms, uint64_t slack_ms, const char *segment);
