@@ -31,6 +31,8 @@ int dmm_nl_errno(int rc)
         return EOPNOTSUPP;
     case NLE_RANGE:
         return ERANGE;
+    case NLE_DUMP_INTR:
+        return EINTR;
     default:
         return EIO;
     }
@@ -128,6 +130,85 @@ int dmm_nl_link_del(struct nl_sock *sock, const char *name, struct dmm_err *err)
         dmm_nl_errno(rtnl_link_get_kernel(sock, 0, name, &there)) == ENODEV)
         return 0;
     return fail(err, rc, "remove interface", name);
+}
+
+/* Far from the groups that people number, the same each time. */
+static uint32_t group_of(const char *const names[], unsigned n)
+{
+    uint32_t group = 0x811c9dc5u; /* FNV-1a */
+    for (unsigned i = 0; i < n; i++)
+        for (const char *p = names[i]; *p; p++)
+            group = (group ^ (unsigned char)*p) * 0x01000193u;
+    return group | 0x40000000u;
+}
+
+struct members {
+    uint32_t group;
+    unsigned n;
+};
+
+static int on_link(struct nl_msg *msg, void *arg)
+{
+    struct members *members = arg;
+    const struct nlattr *group =
+        nlmsg_find_attr(nlmsg_hdr(msg), sizeof(struct ifinfomsg), IFLA_GROUP);
+    members->n += group && nla_get_u32(group) == members->group;
+    return NL_OK;
+}
+
+static struct nl_msg *link_msg(int type, int flags)
+{
+    struct ifinfomsg info = {.ifi_family = AF_UNSPEC};
+    struct nl_msg *msg = nlmsg_alloc_simple(type, flags);
+    if (!msg || !nlmsg_append(msg, &info, sizeof(info), NLMSG_ALIGNTO))
+        return msg;
+    nlmsg_free(msg);
+    return NULL;
+}
+
+static int count_members(struct nl_sock *sock, struct members *members, struct dmm_err *err)
+{
+    int rc;
+    do {
+        members->n = 0;
+        rc = dmm_nl_ask(sock, link_msg(RTM_GETLINK, NLM_F_DUMP), on_link, members, NULL);
+    } while (rc == -EINTR);
+    return rc ? dmm_err_set(err, -rc, "look at interfaces: %s", strerror(-rc)) : 0;
+}
+
+static int delete_group(struct nl_sock *sock, uint32_t group, struct dmm_err *err)
+{
+    struct nl_msg *msg = link_msg(RTM_DELLINK, 0);
+    int rc = msg ? nla_put_u32(msg, IFLA_GROUP, group) : -NLE_NOMEM;
+    if (!rc)
+        rc = nl_send_sync(sock, msg); /* frees it */
+    else if (msg)
+        nlmsg_free(msg);
+    return rc ? dmm_err_set(err, dmm_nl_errno(rc), "remove interfaces: %s", nl_geterror(rc)) : 0;
+}
+
+int dmm_nl_link_del_all(struct nl_sock *sock, const char *const names[], unsigned n,
+                        struct dmm_err *err)
+{
+    int rc = 0;
+    struct members members = {.group = group_of(names, n)};
+    for (unsigned i = 0; !rc && i < n; i++) {
+        struct rtnl_link *changes __attribute__((cleanup(dmm_nl_link_put))) = dmm_nl_link_new(err);
+        if (!changes)
+            return -ENOMEM;
+        rtnl_link_set_group(changes, members.group);
+        rc = dmm_nl_link_set(sock, names[i], changes, err);
+    }
+    if (!rc)
+        rc = count_members(sock, &members, err);
+    if (rc)
+        return rc;
+    if (members.n == n)
+        return delete_group(sock, members.group, err);
+    /* Somebody else's interface has that number: one by one, then. */
+    for (unsigned i = 0; !rc && i < n; i++)
+        rc = dmm_nl_link_del(sock, names[i], err);
+    return rc;
 }
 
 struct rtnl_link *dmm_nl_link_new(struct dmm_err *err)

@@ -36,13 +36,17 @@ int dmm_nl_link_change(struct nl_sock *sock, struct rtnl_link *which, struct rtn
                        struct dmm_err *err);
 /* Absent is success. */
 int dmm_nl_link_del(struct nl_sock *sock, const char *name, struct dmm_err *err);
+/* Removes them all in one request, by a group that they are given for it. -ENODEV if one is absent;
+ * then none was removed. */
+int dmm_nl_link_del_all(struct nl_sock *sock, const char *const names[], unsigned n,
+                        struct dmm_err *err);
 /* A fresh link object; NULL with err set when out of memory. */
 struct rtnl_link *dmm_nl_link_new(struct dmm_err *err);
 /* Sets the hardware address of an object. */
 int dmm_nl_link_set_mac(struct rtnl_link *link, const uint8_t mac[6], struct dmm_err *err);
 
 /* Sends a request, a dump or not, and hands each answer to `on_answer`. `msg` is freed; NULL is out
- * of memory. */
+ * of memory. -EINTR: what is dumped changed meanwhile, so that some of it may be missing. */
 int dmm_nl_ask(struct nl_sock *sock, struct nl_msg *msg, int (*on_answer)(struct nl_msg *, void *),
                void *arg, struct dmm_err *err);
 

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <net/if.h>
-#include <netlink/errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -106,41 +105,53 @@ int dmm_bridge_ensure(int lock, struct nl_sock *sock, const char *name, unsigned
     return 0;
 }
 
+struct ports {
+    const char *but;
+    bool found;
+};
+
 static int on_port(struct nl_msg *msg, void *arg)
 {
-    (void)msg;
-    *(bool *)arg = true;
+    struct ports *ports = arg;
+    const struct nlattr *name =
+        nlmsg_find_attr(nlmsg_hdr(msg), sizeof(struct ifinfomsg), IFLA_IFNAME);
+    ports->found |= !ports->but || !name || nla_strcmp(name, ports->but) != 0;
     return NL_OK;
 }
 
 /* Dumps the links whose master it is. Links that come and go meanwhile interrupt that. */
-static int dump_ports(struct nl_sock *sock, int ifindex)
+static int dump_ports(struct nl_sock *sock, int ifindex, struct ports *ports)
 {
     struct ifinfomsg info = {.ifi_family = AF_UNSPEC};
     struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETLINK, NLM_F_DUMP);
-    if (!msg)
-        return -NLE_NOMEM;
-    int rc = nlmsg_append(msg, &info, sizeof(info), NLMSG_ALIGNTO);
-    if (!rc)
-        rc = nla_put_u32(msg, IFLA_MASTER, (uint32_t)ifindex);
-    if (rc) {
+    if (msg && (nlmsg_append(msg, &info, sizeof(info), NLMSG_ALIGNTO) ||
+                nla_put_u32(msg, IFLA_MASTER, (uint32_t)ifindex))) {
         nlmsg_free(msg);
-        return rc;
+        msg = NULL;
     }
-    return nl_send_sync(sock, msg); /* frees it */
+    return dmm_nl_ask(sock, msg, on_port, ports, NULL);
 }
 
-static int has_ports(struct nl_sock *sock, int ifindex, bool *found, struct dmm_err *err)
+/* *unused: the bridge is ours, without address and without a port but `but` (may be NULL). */
+static int look_unused(struct nl_sock *sock, const char *name, const char *but, bool *unused,
+                       struct dmm_err *err)
 {
-    *found = false;
-    int rc = nl_socket_modify_cb(sock, NL_CB_VALID, NL_CB_CUSTOM, on_port, found);
+    uint8_t is[6];
+    uint8_t ours[6];
+    struct ports ports = {.but = but};
+    struct rtnl_link *link __attribute__((cleanup(dmm_nl_link_put))) = NULL;
+    *unused = false;
+    int rc = dmm_nl_link_get(sock, name, &link, err);
     if (rc)
-        return dmm_err_set(err, ENOMEM, "look at ports: %s", nl_geterror(rc));
+        return rc;
+    copy_mac(is, link);
+    stable_mac(ours, name);
     do {
-        rc = dump_ports(sock, ifindex);
-    } while (rc == -NLE_DUMP_INTR && !*found);
-    if (rc && !*found)
-        return dmm_err_set(err, EIO, "look at ports: %s", nl_geterror(rc));
+        rc = dump_ports(sock, rtnl_link_get_ifindex(link), &ports);
+    } while (rc == -EINTR && !ports.found);
+    if (rc && !ports.found)
+        return dmm_err_set(err, -rc, "look at the ports of bridge %s: %s", name, strerror(-rc));
+    *unused = !ports.found && !memcmp(is, ours, 6) && !dmm_nl_has_address(name);
     return 0;
 }
 
@@ -148,31 +159,47 @@ static int has_ports(struct nl_sock *sock, int ifindex, bool *found, struct dmm_
  */
 static int remove_unused(struct nl_sock *sock, const char *name, bool *gone, struct dmm_err *err)
 {
-    uint8_t is[6];
-    uint8_t ours[6];
-    bool ports = false;
-    struct rtnl_link *link __attribute__((cleanup(dmm_nl_link_put))) = NULL;
-    *gone = true;
-    int rc = dmm_nl_link_get(sock, name, &link, err);
+    int rc = look_unused(sock, name, NULL, gone, err);
+    if (rc == -ENODEV)
+        *gone = true;
     if (rc)
         return rc == -ENODEV ? 0 : rc;
-    copy_mac(is, link);
-    stable_mac(ours, name);
-    rc = has_ports(sock, rtnl_link_get_ifindex(link), &ports, err);
-    *gone = !rc && !ports && !memcmp(is, ours, 6) && !dmm_nl_has_address(name);
-    return *gone ? dmm_nl_link_del(sock, name, err) : rc;
+    return *gone ? dmm_nl_link_del(sock, name, err) : 0;
+}
+
+/* Without a mark to keep, the file goes too. */
+static void remove_lock_file(const char *lock_dir, const char *name)
+{
+    char path[PATH_MAX];
+    char file[64];
+    lock_name(file, name);
+    if ((size_t)snprintf(path, sizeof(path), "%s/%s", lock_dir, file) < sizeof(path))
+        unlink(path);
+}
+
+int dmm_bridge_remove_with(int lock, const char *lock_dir, struct nl_sock *sock, const char *name,
+                           const char *port, bool *gone, struct dmm_err *err)
+{
+    const char *const both[] = {name, port};
+    *gone = false;
+    if (!is_marked(lock))
+        return 0;
+    int rc = look_unused(sock, name, port, gone, err);
+    if (rc || !*gone)
+        return rc == -ENODEV ? 0 : rc;
+    rc = dmm_nl_link_del_all(sock, both, 2, err);
+    *gone = !rc;
+    if (!rc)
+        remove_lock_file(lock_dir, name);
+    return rc == -ENODEV ? 0 : rc; /* the port is not there: all that is left is the bridge */
 }
 
 int dmm_bridge_release(int lock, const char *lock_dir, struct nl_sock *sock, const char *name,
                        struct dmm_err *err)
 {
-    char path[PATH_MAX];
-    char file[64];
     bool gone = true;
     int rc = is_marked(lock) ? remove_unused(sock, name, &gone, err) : 0;
-    lock_name(file, name);
-    /* Without a mark to keep, the file goes too. */
-    if (!rc && gone && (size_t)snprintf(path, sizeof(path), "%s/%s", lock_dir, file) < sizeof(path))
-        unlink(path);
+    if (!rc && gone)
+        remove_lock_file(lock_dir, name);
     return rc;
 }

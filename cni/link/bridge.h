@@ -22,6 +22,12 @@ int dmm_bridge_lock(const char *lock_dir, const char *name, struct dmm_err *err)
 int dmm_bridge_ensure(int lock, struct nl_sock *sock, const char *name, unsigned mtu, int *ifindex,
                       uint8_t mac[6], struct dmm_err *err);
 
+/* Under the lock: removes the bridge and `port` in one request, if that is its last one and the
+ * bridge would be removed next: the kernel waits hardly longer for two than for one. *gone: so it
+ * was. */
+int dmm_bridge_remove_with(int lock, const char *lock_dir, struct nl_sock *sock, const char *name,
+                           const char *port, bool *gone, struct dmm_err *err);
+
 /* Under the lock: removes it if it is ours and nobody's any more. */
 int dmm_bridge_release(int lock, const char *lock_dir, struct nl_sock *sock, const char *name,
                        struct dmm_err *err);

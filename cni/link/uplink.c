@@ -199,18 +199,32 @@ int dmm_uplink_check(const struct dmm_link_job *job, const json_t *plan, struct 
     return rc;
 }
 
+/* Where it is the bridge's last port, they go together. */
+static int remove_last(struct nl_sock *sock, const struct dmm_link_grave *grave, const char *bridge,
+                       const char *host, bool *gone, struct dmm_err *err)
+{
+    int lock __attribute__((cleanup(dmm_close))) = dmm_bridge_lock(grave->lock_dir, bridge, err);
+    if (lock < 0)
+        return lock == -ENOENT ? 0 : lock;
+    return dmm_bridge_remove_with(lock, grave->lock_dir, sock, bridge, host, gone, err);
+}
+
 int dmm_uplink_undo(const struct dmm_link_grave *grave, const json_t *plan, struct dmm_err *err)
 {
     struct nl_sock *sock __attribute__((cleanup(dmm_nl_close))) = NULL;
     const char *host = dmm_link_plan_text(plan, "host", err);
     const char *bridge = json_string_value(json_object_get(plan, "bridge"));
+    bool gone = false;
     if (!host)
         return -EINVAL;
     int rc = dmm_nl_open(&sock, -1, err);
-    if (!rc)
+    if (!rc && bridge)
+        rc = remove_last(sock, grave, bridge, host, &gone, err);
+    if (!rc && !gone)
         rc = dmm_nl_link_del(sock, host, err);
-    if (rc || !bridge)
+    if (rc || gone || !bridge)
         return rc;
+    /* Another that went meanwhile may have left it to us. */
     int lock __attribute__((cleanup(dmm_close))) = dmm_bridge_lock(grave->lock_dir, bridge, err);
     if (lock < 0)
         return lock == -ENOENT ? 0 : lock;

@@ -247,9 +247,14 @@ static int find_by(struct nl_sock *sock, int attr, const char *text, int *ifinde
                    struct dmm_err *err)
 {
     struct find find = {.attr = attr, .text = text};
-    int rc = dmm_nl_ask(sock, new_msg(RTM_GETLINK, NLM_F_DUMP, 0), on_link, &find, err);
+    int rc;
+    do {
+        rc = dmm_nl_ask(sock, new_msg(RTM_GETLINK, NLM_F_DUMP, 0), on_link, &find, NULL);
+    } while (rc == -EINTR && !find.ifindex);
     *ifindex = find.ifindex;
-    return rc ? dmm_err_prefix(err, "look for the interface of %s", text) : 0;
+    if (!rc || find.ifindex)
+        return 0;
+    return dmm_err_set(err, -rc, "look for the interface of %s: %s", text, strerror(-rc));
 }
 
 int dmm_vf_nl_find(struct nl_sock *sock, const char *pci, int *ifindex, struct dmm_err *err)
