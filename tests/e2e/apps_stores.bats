@@ -98,6 +98,7 @@ says() { # PATTERN CMD...
 }
 
 @test "PostgreSQL, unprivileged: a process per connection, pgbench, and a million rows by COPY" {
+    needs_to_run "$PG_BIN/postgres" --version
     local dir=$LAB_TMP/pg
     mkdir "$dir"
     chown postgres "$dir"
