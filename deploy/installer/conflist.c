@@ -62,6 +62,29 @@ char *installer_conflist_alone(const char *text, size_t len, const char *network
     return made;
 }
 
+char *installer_conflist_for_node(const char *text, size_t len, const char *nodes_text,
+                                  size_t nodes_len, const char *node, struct dmm_err *err)
+{
+    char *made = NULL;
+    json_t *conf = parse(text, len, "our plugin", err);
+    json_t *nodes = conf ? parse(nodes_text, nodes_len, "nodes", err) : NULL;
+    json_t *own = json_object_get(nodes, node);
+    if (!nodes) {
+        json_decref(conf);
+        return NULL;
+    }
+    if (own && !json_is_object(own))
+        dmm_err_set(err, EINVAL, "nodes: %.253s: must be a JSON object", node);
+    else if (own && !is_ours(conf))
+        dmm_err_set(err, EINVAL, "nodes: go over one plugin of type \"dmm\", not over a list");
+    else if ((own && json_object_update_recursive(conf, own)) ||
+             !(made = json_dumps(conf, JSON_COMPACT)))
+        dmm_err_set(err, ENOMEM, "out of memory");
+    json_decref(nodes);
+    json_decref(conf);
+    return made;
+}
+
 /* A list of the old form is one plugin with the list's own keys in it. */
 static json_t *as_list(json_t *primary, struct dmm_err *err)
 {

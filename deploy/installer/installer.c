@@ -82,12 +82,29 @@ static char *chain(int dir, const struct text *conf, struct dmm_err *err)
     return chained;
 }
 
+/* The configuration with this node's own part over it. */
+static int read_conf(const struct installer *installer, struct text *conf, struct dmm_err *err)
+{
+    struct text nodes = {0};
+    int rc = read_path(installer->conf, CONF_MAX, conf, err);
+    if (rc || !installer->node || access(installer->nodes, F_OK))
+        return rc;
+    rc = read_path(installer->nodes, CONF_MAX, &nodes, err);
+    char *own = rc ? NULL
+                   : installer_conflist_for_node(conf->data, conf->len, nodes.data, nodes.len,
+                                                 installer->node, err);
+    free(nodes.data);
+    free(conf->data);
+    *conf = (struct text){own, own ? strlen(own) : 0};
+    return own ? 0 : -err->code;
+}
+
 /* What our configuration is to be. */
 static int compose(const struct installer *installer, int dir, struct text *into,
                    struct dmm_err *err)
 {
     struct text conf = {0};
-    int rc = read_path(installer->conf, CONF_MAX, &conf, err);
+    int rc = read_conf(installer, &conf, err);
     if (rc)
         return rc;
     into->data = installer->chained

@@ -26,6 +26,8 @@ struct installer {
     const char *bin_dir;  /* the runtime's folder of plugins */
     const char *conf_dir; /* the runtime's folder of configurations; NULL: only the plugin */
     const char *conf;     /* file: our plugin's object; or, without `chained`, a whole list */
+    const char *nodes;    /* file: keys that go over `conf`, by node; it need not be there */
+    const char *node;     /* this node's name there, or NULL: none */
     const char *network;  /* the list's name where `conf` is an object and not `chained` */
     bool chained;         /* behind the plugins of the first configuration that is not ours */
 };
@@ -42,6 +44,10 @@ int installer_remove(const struct installer *installer, struct dmm_err *err);
 
 /* ---- conflist.c: pure ---- */
 
+/* Our plugin's object with what `nodes` says of that node over it: objects key by key, all else in
+ * place of what was. malloc'ed. */
+char *installer_conflist_for_node(const char *text, size_t len, const char *nodes, size_t nodes_len,
+                                  const char *node, struct dmm_err *err);
 /* A stand-alone configuration: a list as it is, or one of our plugin alone. malloc'ed. `source`
  * names the text in errors. */
 char *installer_conflist_alone(const char *text, size_t len, const char *network,

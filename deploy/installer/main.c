@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/signalfd.h>
@@ -37,6 +38,10 @@ static void help(void)
          "                     the plugin (Multus). Default binary\n"
          "  --network NAME     with mode alone: the network's name (default dmm)\n"
          "  --conf FILE        the configuration (default /etc/dmm/cni.json)\n"
+         "  --nodes FILE       keys that go over the configuration on one node: {\"NODE\": {…}, "
+         "…}\n"
+         "                     (default /etc/dmm/nodes.json, which need not be there); the node's\n"
+         "                     name is in the environment: NODE_NAME\n"
          "  --plugin FILE      the plugin (default /usr/lib/cni/dmm)\n"
          "  --bin-dir DIR      the runtime's plugins (default /opt/cni/bin)\n"
          "  --conf-dir DIR     the runtime's configurations (default /etc/cni/net.d)\n"
@@ -58,6 +63,7 @@ static int parse(struct settings *settings, int argc, char **argv)
     enum {
         MODE = 256,
         NETWORK,
+        NODES,
         CONF,
         PLUGIN,
         BIN,
@@ -71,6 +77,7 @@ static int parse(struct settings *settings, int argc, char **argv)
     };
     static const struct option options[] = {{"mode", required_argument, NULL, MODE},
                                             {"conf", required_argument, NULL, CONF},
+                                            {"nodes", required_argument, NULL, NODES},
                                             {"network", required_argument, NULL, NETWORK},
                                             {"plugin", required_argument, NULL, PLUGIN},
                                             {"bin-dir", required_argument, NULL, BIN},
@@ -96,6 +103,9 @@ static int parse(struct settings *settings, int argc, char **argv)
             break;
         case CONF:
             installer->conf = optarg;
+            break;
+        case NODES:
+            installer->nodes = optarg;
             break;
         case PLUGIN:
             installer->plugin = optarg;
@@ -260,6 +270,8 @@ int main(int argc, char **argv)
                                               .bin_dir = "/opt/cni/bin",
                                               .conf_dir = "/etc/cni/net.d",
                                               .conf = "/etc/dmm/cni.json",
+                                              .nodes = "/etc/dmm/nodes.json",
+                                              .node = getenv("NODE_NAME"),
                                               .network = "dmm"},
                                 .state_dir = "/var/lib/cni/dmm",
                                 .gc = true};

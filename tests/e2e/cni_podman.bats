@@ -5,39 +5,18 @@
 
 bats_require_minimum_version 1.5.0
 load cni_lib
+load podman
 
 setup_file() {
-    command -v podman >/dev/null || skip "no podman"
-    export P=/run/dmm-test-podman
-    rm -rf $P
-    mkdir -p $P/net.d $P/bin $P/tmp $P/rootfs/{bin,proc,sys,dev,run,etc,tmp}
-    cat >$P/containers.conf <<CONF
-[containers]
-default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
-apparmor_profile = "unconfined"
-log_driver = "k8s-file"
-[network]
-network_backend = "cni"
-cni_plugin_dirs = ["$P/bin"]
-network_config_dir = "$P/net.d"
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-tmp_dir = "$P/tmp"
-CONF
-    printf '[storage]\ndriver = "vfs"\ngraphroot = "%s/root"\nrunroot = "%s/run"\n' $P $P >$P/storage.conf
-    export CONTAINERS_CONF=$P/containers.conf CONTAINERS_STORAGE_CONF=$P/storage.conf
-    cp "$DMM_BUILD/dmm" /usr/lib/cni/loopback /usr/lib/cni/host-local $P/bin/
-    cp /bin/busybox $P/rootfs/bin/
-    ln -s busybox $P/rootfs/bin/sleep
-    ln -s busybox $P/rootfs/bin/ip
-    tar -C $P/rootfs -c . | podman import - lab.local/box:1 >$P/import.log 2>&1 || skip "podman does not run: $(tail -1 $P/import.log)"
+    podman_setup /run/dmm-test-podman
+    mkdir -p "$P"/rootfs/{bin,proc,sys,dev,run,etc,tmp}
+    cp /bin/busybox "$P/rootfs/bin/"
+    ln -s busybox "$P/rootfs/bin/sleep"
+    ln -s busybox "$P/rootfs/bin/ip"
+    tar -C "$P/rootfs" -c . | podman import - lab.local/box:1 >"$P/import.log" 2>&1 ||
+        skip "podman does not run: $(tail -1 "$P/import.log")"
 }
-teardown_file() {
-    [ -z "${P:-}" ] || podman rm -af -t 0 >/dev/null 2>&1 || true
-    rm -rf "${P:-}"
-}
+teardown_file() { podman_teardown; }
 
 setup() {
     cni_setup cnipod

@@ -8,16 +8,16 @@ load k8s_lib
 load kustomize
 EXAMPLES=$TOP/examples/kubernetes
 
-# What kustomize makes of an overlay, with ConfigMaps and the DaemonSet alone, and this node's part of the network.
+# What kustomize makes of an overlay, with ConfigMaps and the DaemonSet alone, and this node's range, as an
+# administrator gives it.
 for_node() { # NUMBER <YAML
     /usr/bin/python3 -c '
 import json, sys, yaml
 number, out = sys.argv[1], []
 for d in yaml.safe_load_all(sys.stdin):
     if "dmm-cni" in d["metadata"]["name"]:
-        conf = json.loads(d["data"]["cni.json"])
-        conf["ipam"].update(subnet=f"10.88.{number}.0/24", gateway=f"10.88.{number}.1")
-        d["data"]["cni.json"] = json.dumps(conf)
+        own = {"subnet": f"10.88.{number}.0/24", "gateway": f"10.88.{number}.1"}
+        d["data"]["nodes.json"] = json.dumps({"node": {"ipam": {"ranges": [[own]]}}, "another": {}})
     if d["kind"] in ("ConfigMap", "DaemonSet"): out.append(d)
 yaml.safe_dump_all(out, sys.stdout)' "$1"
 }
@@ -31,7 +31,6 @@ setup_file() {
         node_conf "$node" "$number" chained '.plugins |= [.[0]]' # the cluster's own network alone
         rm "$DIR/$node/bin/dmm"
         [ "$mode" = chained ] || rm "$DIR/$node/net.d"/*
-        # What an administrator changes: the stacks' network of this node.
         kustomize "$KUSTOMIZE/overlays/veth-$mode" | for_node "$number" >"$DIR/$node.yaml"
         node_start "$node"
         node_bridge "$node" "$number"
@@ -133,7 +132,7 @@ installed() { # NODE
 removed() { [ ! -e "$DIR/a/net.d/0-dmm.conflist" ]; }
 
 @test "uninstall: as it runs in its container: the configuration goes and stays away; pods that are left end well" {
-    local dir=$DIR/uninstall
+    local left dir=$DIR/uninstall
     mkdir -p "$dir"
     printf 'resources: [%s]\ncomponents: [%s]\n' "$(realpath --relative-to="$dir" "$KUSTOMIZE/overlays/veth-chained")" \
         "$(realpath --relative-to="$dir" "$KUSTOMIZE/uninstall")" >"$dir/kustomization.yaml"
@@ -158,5 +157,6 @@ removed() { [ ! -e "$DIR/a/net.d/0-dmm.conflist" ]; }
     kubelet a delete client
     kubelet a delete dmm-installer-0
     in_node a /opt/cni/bin/dmm gc
-    [ -z "$(node_left a | grep -v cable)" ] || { node_left a; false; }
+    left=$(node_left a | grep -v cable || true)
+    [ -z "$left" ] || { echo "$left"; false; }
 }

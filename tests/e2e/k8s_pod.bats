@@ -246,6 +246,7 @@ held() { [ "$(sockets n memcached '.state == "ESTAB"')" -eq "$1" ]; }
 
 @test "k8s: pods are ended: what an app wrote before its end is delivered, and nothing is left" {
     # 1 MB, which the client takes slowly: nearly all of it lies in the sidecar when nginx ends.
+    # shellcheck disable=SC2016 # expanded in the container
     kubelet n exec nginx nginx sh -c 'i=0
         while [ $i -lt 20000 ]; do echo "line $i of a file that is larger than socket buffers"; i=$((i + 1)); done >/usr/share/nginx/html/large'
     kubelet n exec client client curl -s -m 18 --limit-rate 300k -o /tmp/large "http://$(port_ip n nginx)/large" 3>&- &

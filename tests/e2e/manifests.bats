@@ -139,6 +139,13 @@ YAML
     grep -F '"verbs": ["watch"]' "$dir/by-helm"
     echo '{"watch": {"enabled": true, "namespaces": ["shop"]}}' >"$dir/values.json"
     render "$dir/values.json" | grep -F 'name: "system:serviceaccounts:shop"'
+    # More than one range, for all nodes and for one; the shipped one is gone then.
+    echo '{"cni": {"ipam": {"ranges": [[{"subnet": "10.9.0.0/24"}], [{"subnet": "fd00:9::/64"}]]}},
+        "nodes": {"n1": {"ipam": {"ranges": [[{"subnet": "10.9.1.0/24"}]]}}}}' >"$dir/values.json"
+    render "$dir/values.json" >"$dir/out"
+    grep -F '\"ranges\":[[{\"subnet\":\"10.9.0.0/24\"}],[{\"subnet\":\"fd00:9::/64\"}]]' "$dir/out"
+    grep -F 'nodes.json: "{\"n1\":{\"ipam\":{\"ranges\":[[{\"subnet\":\"10.9.1.0/24\"}]]}}}"' "$dir/out"
+    run ! grep -F 10.88.0.0 "$dir/out"
     # Values get where they belong.
     echo '{"cni": {"link": {"bridge": "br9"}}, "injection": {"stacks": ["a", "b"]}, "images": {"repository": "r.example/x", "tag": "2"},
         "injector": {"replicas": 3, "caBundle": "QUJD"}}' >"$dir/values.json"

@@ -70,6 +70,57 @@ static struct installer installer(bool chained)
                               .chained = chained};
 }
 
+static void a_node_may_have_keys_of_its_own(void **state)
+{
+    UNUSED(state);
+    static const char conf_text[] =
+        "{\"type\":\"dmm\",\"link\":{\"type\":\"veth\",\"mtu\":1500},\"ipam\":{\"type\":"
+        "\"host-local\",\"ranges\":[[{\"subnet\":\"10.88.0.0/16\"}]]}}";
+    struct dmm_err err = {0};
+    struct installer it = installer(false);
+    char nodes[256];
+    unsigned changed;
+    snprintf(nodes, sizeof(nodes), "%s/nodes.json", root);
+    it.nodes = nodes;
+    it.node = "a";
+    write_file("cni.json", conf_text);
+    assert_int_equal(installer_apply(&it, &changed, &err), 0); /* without the file */
+    write_file("nodes.json", "{\"a\":{\"ipam\":{\"ranges\":[[{\"subnet\":\"10.88.1.0/24\"}],"
+                             "[{\"subnet\":\"fd00:1::/64\"}]]}},\"b\":{}}");
+    assert_int_equal(installer_check(&it, &err), -ESTALE);
+    assert_int_equal(installer_apply(&it, &changed, &err), 0);
+    assert_int_equal(changed, 1);
+    char *text = read_file("net.d/0-dmm.conflist");
+    assert_non_null(strstr(text, "10.88.1.0/24"));
+    assert_non_null(strstr(text, "fd00:1::/64"));
+    assert_non_null(strstr(text, "host-local")); /* what it does not name stays */
+    assert_non_null(strstr(text, "1500"));
+    assert_null(strstr(text, "10.88.0.0/16"));
+    free(text);
+    it.node = "b";
+    assert_int_equal(installer_apply(&it, &changed, &err), 0);
+    text = read_file("net.d/0-dmm.conflist");
+    assert_non_null(strstr(text, "10.88.0.0/16"));
+    free(text);
+}
+
+static void bad_keys_of_a_node_are_said(void **state)
+{
+    UNUSED(state);
+    static const char *const bad[][3] = {
+        {"{\"type\":\"dmm\"}", "{\"a\":[]}", "nodes: a: must be a JSON object"},
+        {"{\"type\":\"dmm\"}", "{", "nodes: line 1"},
+        {"{\"plugins\":[{\"type\":\"dmm\"}]}", "{\"a\":{}}", "not over a list"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct dmm_err err = {0};
+        assert_null(installer_conflist_for_node(bad[i][0], strlen(bad[i][0]), bad[i][1],
+                                                strlen(bad[i][1]), "a", &err));
+        if (!strstr(err.text, bad[i][2]))
+            fail_msg("\"%s\" does not say \"%s\"", err.text, bad[i][2]);
+    }
+}
+
 static void puts_plugin_and_conf_and_repairs(void **state)
 {
     UNUSED(state);
@@ -239,6 +290,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(puts_plugin_and_conf_and_repairs, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_node_may_have_keys_of_its_own, set_up, tear_down),
+        cmocka_unit_test(bad_keys_of_a_node_are_said),
         cmocka_unit_test_setup_teardown(bad_conf_keeps_the_old_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(follows_the_links_of_a_configmap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_plugin_no_conf, set_up, tear_down),
