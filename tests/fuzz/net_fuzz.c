@@ -4,7 +4,8 @@
  * table keeps its bound, what goes up lies within the packet, and what is sent is a whole frame.
  *
  * The input is a list of steps: a byte of what to do, a byte of how, and for frames a length (two
- * bytes) and the bytes. Frames may ask for right checksums, so that the fuzzer gets behind them.
+ * bytes) and the bytes. Frames may ask for right checksums, so that the fuzzer gets behind them,
+ * and for the segment that comes next in the same batch.
  */
 #include "sidecar/tcpip/net/checksum.h"
 #include "sidecar/tcpip/net/ip4_header.h"
@@ -15,11 +16,14 @@
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>
+#include <netinet/udp.h>
 
 #define NEIGHBOURS 32
 #define PMTUS      8
 #define FRAGMENTS  131072
 #define SECOND     1000000000ull
+#define GSO_MAX    4000 /* of the second port, which cuts datagrams */
+#define SOCKETS    3
 
 enum { STEP_FRAME, STEP_FIXED_FRAME, STEP_TIME, STEP_SEND, STEP_FULL, STEP_PORT, STEPS };
 
@@ -36,6 +40,9 @@ struct world {
     struct dmm_port_info ports[2];
     struct dmm_stack_address addresses[3];
     struct dmm_stack_route routes[1];
+    struct tcpip_socket *sockets[SOCKETS];
+    struct dmm_datagram out; /* what one of them has to send, if `sending` */
+    bool sending;
 };
 
 static struct world *of(const struct dmm_host *host)
@@ -87,7 +94,10 @@ static int host_transmit(const struct dmm_host *host, unsigned port,
         len += frame->iov[i].iov_len;
     }
     (void)sum;
-    fuzz_require(len <= NET_ETH_HDR + 1500u, "no frame over the MTU");
+    fuzz_require(len <= (frame->gso ? GSO_MAX : NET_ETH_HDR + 1500u), "no frame over the MTU");
+    fuzz_require(!frame->gso || (port == 1 && frame->gso == DMM_GSO_UDP && frame->gso_size > 0 &&
+                                 frame->flags & DMM_FRAME_CSUM_PARTIAL),
+                 "what the port can");
     return of(host)->full ? -EAGAIN : 0;
 }
 
@@ -101,14 +111,15 @@ static int host_rx_datagram(struct dmm_sock *sock, const struct dmm_datagram *d)
 
 static bool host_tx_datagram(struct dmm_sock *sock, struct dmm_datagram *d)
 {
-    (void)sock;
-    (void)d;
-    return false;
+    const struct world *w = (const struct world *)sock;
+    if (w->sending)
+        *d = w->out;
+    return w->sending;
 }
 
 static void host_tx_datagram_done(struct dmm_sock *sock)
 {
-    (void)sock;
+    ((struct world *)sock)->sending = false;
 }
 
 static void host_soft_error(struct dmm_sock *sock, int error)
@@ -122,6 +133,19 @@ static void host_released(struct dmm_sock *sock)
     (void)sock;
 }
 
+/* All of what was merged is there to read. */
+static void read_pieces(const struct ip_packet *p)
+{
+    uint64_t sum = 0;
+    uint32_t left = p->more, n;
+    fuzz_require(p->gso_size > 0 && left > 0 && p->flags & IP_PACKET_CSUM_OK, "a run");
+    for (unsigned i = 0; i == 0 || left > 0; i++, left -= n) {
+        n = i == 0 ? 0 : left < p->gso_size ? left : p->gso_size;
+        sum = net_csum_add(sum, p->pieces[i], i == 0 ? p->gso_size : n);
+    }
+    (void)sum;
+}
+
 static void up_tcp(struct tcpip *ip, const struct ip_packet *p)
 {
     const struct net *net = ip->net;
@@ -129,6 +153,8 @@ static void up_tcp(struct tcpip *ip, const struct ip_packet *p)
     fuzz_require(p->proto == IPPROTO_TCP, "TCP");
     fuzz_require(p->port < net->n_ports || p->port == IP_PORT_LOOP, "a port of arrival");
     (void)net_l4_checksum_ok(p);
+    if (p->pieces)
+        read_pieces(p);
     net_icmp_port_unreachable(ip, p);
 }
 
@@ -158,7 +184,8 @@ static void address(struct dmm_stack_address *to, struct ip_addr addr, uint8_t b
     to->prefix_len = bits;
 }
 
-static void open_socket(struct world *w, uint8_t family, uint16_t port, const struct ip_addr *peer)
+static struct tcpip_socket *open_socket(struct world *w, uint8_t family, uint16_t port,
+                                        const struct ip_addr *peer)
 {
     struct tcpip_socket *s;
     struct ip_addr any = family == AF_INET ? ip_addr_v4(0) : (struct ip_addr){.q = {0, 0}};
@@ -166,6 +193,7 @@ static void open_socket(struct world *w, uint8_t family, uint16_t port, const st
     fuzz_require(!s->ops->bind(s, &any, port), "bind");
     if (peer)
         fuzz_require(!s->ops->connect(s, peer, 53), "connect");
+    return s;
 }
 
 static struct world *make_world(void)
@@ -205,6 +233,8 @@ static struct world *make_world(void)
                                          .mac = {2, 0, 0, 0, 0, 2},
                                          .up = true,
                                          .mtu = 1300,
+                                         .max_gso_size = GSO_MAX,
+                                         .offloads = DMM_OFFLOAD_TX_CSUM | DMM_OFFLOAD_USO,
                                          .n_addresses = 1,
                                          .addresses = w->addresses + 2};
     w->ip.host = &w->host;
@@ -221,10 +251,12 @@ static struct world *make_world(void)
     fuzz_require(!net_create(&w->ip, err, sizeof(err)), "net_create");
     fuzz_require(!udp_create(&w->ip, err, sizeof(err)), "udp_create");
     w->ip.net->upper = &upper;
-    open_socket(w, AF_INET6, 53, NULL);
-    open_socket(w, AF_INET, 5353, NULL);
     struct ip_addr peer = net_ip_v4_of(10, 0, 0, 2);
-    open_socket(w, AF_INET, 1000, &peer);
+    int on = 1;
+    w->sockets[0] = open_socket(w, AF_INET6, 53, NULL);
+    w->sockets[1] = open_socket(w, AF_INET, 5353, NULL);
+    w->sockets[2] = open_socket(w, AF_INET, 1000, &peer);
+    fuzz_require(!udps_setsockopt(w->sockets[1], SOL_UDP, UDP_GRO, &on, sizeof(on)), "UDP_GRO");
     return w;
 }
 
@@ -270,6 +302,22 @@ static void fix(uint8_t *f, size_t len)
     net_csum_store(l3 + at + field, (uint16_t)~net_csum_fold(net_csum_add(sum, l3 + at, n - at)));
 }
 
+/* The segment that would come behind this one, alike but for its place; NULL: it is no segment. */
+static uint8_t *next_segment(const uint8_t *f, size_t len)
+{
+    if (len < NET_ETH_HDR + NET_IP6_HDR + 20)
+        return NULL;
+    size_t l3 = NET_ETH_HDR + (f[NET_ETH_HDR] >> 4 == 4 ? NET_IP4_HDR : NET_IP6_HDR);
+    uint8_t *g = malloc(len);
+    fuzz_require(g != NULL, "memory");
+    memcpy(g, f, len);
+    size_t header = l3 + (size_t)(g[l3 + 12] >> 4) * 4;
+    if (header < len)
+        net_put32(g + l3 + 4, net_get32(g + l3 + 4) + (uint32_t)(len - header));
+    fix(g, len);
+    return g;
+}
+
 static void step_frame(struct world *w, struct input *in, bool fixed)
 {
     uint8_t how = take(in);
@@ -288,13 +336,39 @@ static void step_frame(struct world *w, struct input *in, bool fixed)
         f[6] &= 0xfe;
         fix(f, len);
     }
-    const struct dmm_frame frame = {.data = f,
-                                    .len = (uint32_t)len,
-                                    .flags = how >> 1 & 7,
-                                    .gso = how >> 4 & 3,
-                                    .gso_size = how & 0x40 ? 100 : 1};
-    net_frames(&w->ip, port, &frame, 1);
+    struct dmm_frame frames[2] = {{.data = f,
+                                   .len = (uint32_t)len,
+                                   .flags = how >> 1 & 7,
+                                   .gso = how >> 4 & 3,
+                                   .gso_size = how & 0x40 ? 100 : 1}};
+    uint8_t *next = how & 0x80 ? next_segment(f, len) : NULL;
+    frames[1] = frames[0];
+    frames[1].data = next;
+    net_frames(&w->ip, port, frames, next ? 2 : 1);
     free(f);
+    free(next);
+}
+
+/* By a socket, perhaps in segments. */
+static void step_socket(struct world *w, struct input *in, uint8_t how)
+{
+    static uint8_t payload[4000];
+    uint8_t last = take(in);
+    struct tcpip_socket *s = w->sockets[how % SOCKETS];
+    struct ip_addr dst = how & 4 ? (struct ip_addr){.b = {0xfd, [15] = last}}
+                                 : net_ip_v4_of(10, 0, how >> 3 & 1, last);
+    uint32_t len = how & 0x80 ? sizeof(payload) : take(in), first = take(in) * 16u;
+    if (!w->sending) {
+        if (first > len)
+            first = len;
+        w->out = (struct dmm_datagram){.len = len, .segment = (uint16_t)(take(in) * 8)};
+        if (how & 0x10)
+            w->out.peer = ip_addr_to_dmm(&dst, 53, s->family);
+        w->out.iov[0] = (struct iovec){payload, first};
+        w->out.iov[1] = (struct iovec){payload + first, len - first};
+        w->sending = true;
+    }
+    s->ops->send_ready(s);
 }
 
 static void pass_time(struct world *w, uint64_t ns)
@@ -314,7 +388,12 @@ static void pass_time(struct world *w, uint64_t ns)
 static void step_send(struct world *w, struct input *in)
 {
     static const uint8_t payload[4000];
-    uint8_t how = take(in), last = take(in), buf[NET_HEADROOM + UDP_HDR] = {0};
+    uint8_t how = take(in), buf[NET_HEADROOM + UDP_HDR] = {0};
+    if (how & 0x40) {
+        step_socket(w, in, how);
+        return;
+    }
+    uint8_t last = take(in);
     struct net_flow flow = {.proto = IPPROTO_UDP, .flags = how & 0x30};
     if (how & 1)
         flow.dst = (struct ip_addr){.b = {0xfd, [15] = last}};
@@ -365,6 +444,7 @@ static void step(struct world *w, struct input *in)
         break;
     case STEP_FULL:
         w->full = take(in) & 1;
+        udp_port_writable(&w->ip, 0);
         break;
     case STEP_PORT: {
         uint8_t how = take(in);
@@ -377,6 +457,7 @@ static void step(struct world *w, struct input *in)
         break;
     }
     net_poll(&w->ip);
+    udp_poll(&w->ip);
     check(w);
 }
 
