@@ -3,7 +3,7 @@
 # The plugin under real libcni, alone and in chains with Debian's plugins: its caching, capabilities
 # and version checks are none of our writing.
 
-# shellcheck disable=SC2154 # stderr is bats' own
+# shellcheck disable=SC2154,SC2030,SC2031 # stderr is bats' own; each test is a process of its own
 bats_require_minimum_version 1.5.0
 load within
 load cni_lib

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The link sriov on a NIC that has VFs (QEMU's igb).
 
-# shellcheck disable=SC2154 # stderr is bats' own
+# shellcheck disable=SC2154,SC2030,SC2031 # stderr is bats' own; each test is a process of its own
 bats_require_minimum_version 1.5.0
 load lib
 
