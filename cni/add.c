@@ -104,7 +104,8 @@ static int read_prev_result(struct add *add, struct dmm_cni_error *error)
                             "prevResult: missing: mode \"chained\" is for after another plugin");
     if (!strcmp(add->env->ifname, add->env->key))
         return dmm_cni_fail(error, DMM_CNI_E_CONFIG,
-                            "ifname: \"%s\" is the interface of the plugin before us",
+                            "ifname: \"%s\" is the interface of the plugin before us: the kernel "
+                            "and a stack can't share it",
                             add->env->ifname);
     if (dmm_result_parse(&add->prev, add->conf->prev_result, &err))
         return dmm_cni_fail(error, DMM_CNI_E_DECODE, "prevResult: %s", err.text);

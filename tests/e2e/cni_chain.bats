@@ -61,7 +61,7 @@ chained() { conf '.mode = "chained"' "$@"; }
     run plugin ADD "$DMM" <<<"$(chained)"
     refused 7 "prevResult: missing"
     run plugin ADD "$DMM" <<<"$(chained '.ifname = "eth0" | .prevResult = {}')"
-    refused 7 "ifname: .*eth0"
+    refused 7 "ifname: .*eth0.* the kernel and a stack can.t share it"
     run plugin ADD "$DMM" <<<"$(chained '.prevResult = {ips: [{address: "x"}]}')"
     refused 6 'prevResult: ips\[0\]'
     run plugin ADD "$DMM" <<<"$(conf '.prevResult = {}')"
