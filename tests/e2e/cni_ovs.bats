@@ -6,6 +6,7 @@
 bats_require_minimum_version 1.5.0
 load within
 load cni_lib
+load cni_kill_lib
 
 SWITCH=/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk
 PAGES=600 # of 2 MB
@@ -94,21 +95,13 @@ link='.link = {type: "vhostuser", ovs: "cnio-sw", mtu: 1400}'
     [ "$(picture)" = "$empty" ]
 }
 
-@test "ovs: ADD killed while it talks to the switch" {
-    pod_ns a
-    empty=$(picture)
-    conf "$link" >"$DIR/conf"
-    for call in connect clone3 wait4; do
-        for n in 1 2 3; do
-            [ $call$n != connect2 ] || break
-            run env CNI_COMMAND=ADD CNI_CONTAINERID=cnio-p-a CNI_NETNS=/run/netns/cnio-p-a CNI_IFNAME=net1 \
-                CNI_ARGS="IgnoreUnknown=1;K8S_POD_UID=uid-a" strace -qq -o /dev/null -e "inject=$call:signal=KILL:when=$n" "$DMM" <"$DIR/conf"
-            dmm DEL a <"$DIR/conf"
-            [ -z "$(ports)" ]
-            [ "$(picture)" = "$empty" ]
-        done
-    done
-}
+# For tests/e2e/cni_kill_lib.bash.
+link_filter() { echo "$link"; }
+node() { picture; ports; }
+
+@test "ovs: ADD killed at every step" { kill_add ovs; }
+@test "ovs: DEL killed at every step" { kill_del ovs; }
+@test "ovs: ADD with every step failing" { fail_add ovs; }
 
 @test "ovs: without its database ADD changes nothing; DEL does not fail, and GC or an ADD takes the port" {
     pod_ns a
