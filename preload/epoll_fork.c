@@ -6,10 +6,12 @@
 #include "preload/waiter.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
 #define HINTS        65536u
+#define LOCK_TRIES   10000
 #define WRITER_LOOKS 1000 /* at a turn that stays odd: then its writer is dead */
 
 static struct pool stretches = POOL(struct epoll_shared, 1u << 16);
@@ -187,13 +189,26 @@ void epoll_set_apart(struct epoll_set *set)
     move_sleepers(set);
 }
 
+/* fork() may be called by a signal handler that has interrupted the holder, who never lets go then:
+ * a set that cannot be had is not shared. */
+static bool lock_unless_stuck(struct epoll_set *set)
+{
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (lock_try(&set->lock, LOCK_PRIVATE))
+            return true;
+        sched_yield();
+    }
+    return false;
+}
+
 static void share_set(int fd, struct entry *entry, void *arg)
 {
     (void)arg;
     if (entry->kind != ENTRY_EPOLL)
         return;
     struct epoll_set *set = entry->set;
-    lock_take(&set->lock, LOCK_PRIVATE);
+    if (!lock_unless_stuck(set))
+        return;
     set->epfd = fd;
     epoll_set_apart(set);
     share_told(set);
