@@ -100,8 +100,10 @@ struct dmm_export_option {
 };
 
 enum {
-    DMM_EXPORT_KERNEL = 1, /* a wildcard listener: its fd is the kernel's socket */
-    DMM_EXPORT_HELD = 2,   /* said by the sidecar: the process held it before */
+    DMM_EXPORT_KERNEL = 1,  /* a wildcard listener: its fd is the kernel's socket */
+    DMM_EXPORT_HELD = 2,    /* said by the sidecar: the process held it before */
+    DMM_EXPORT_SIGNALS = 4, /* a byte is written into the placeholder when the sockets have news,
+                             * unless there is one in it: for O_ASYNC */
 };
 
 /*

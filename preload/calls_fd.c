@@ -4,6 +4,7 @@
 #include "preload/entry.h"
 #include "preload/interfaces.h"
 #include "preload/result.h"
+#include "preload/signals.h"
 #include "preload/socket.h"
 
 #include <limits.h>
@@ -131,8 +132,14 @@ int dup3(int from, int to, int flags)
 static int set_flags(int fd, struct entry *entry, long flags)
 {
     bool kernel = entry->phase == PHASE_UNDECIDED && entry->kernel;
-    if ((flags & O_ASYNC) && !kernel)
-        return -EINVAL; /* no SIGIO from a stack's socket */
+    bool async = flags & O_ASYNC;
+    if (async && entry->phase == PHASE_UNDECIDED && !kernel)
+        return -EINVAL; /* which stack's news it is to tell of is not known yet */
+    if (!kernel && async != signals_are_set(fd, entry)) {
+        int r = signals_set(fd, entry, async);
+        if (r < 0)
+            return r;
+    }
     if (kernel && REAL(fcntl)(fd, F_SETFL, flags) < 0)
         return -errno;
     uint32_t set = ((flags & O_NONBLOCK) ? STATUS_NONBLOCK : 0) |
@@ -141,12 +148,27 @@ static int set_flags(int fd, struct entry *entry, long flags)
     return 0;
 }
 
+static int set_owner(int fd, int command, void *arg)
+{
+    struct entry *entry = entry_get_socket(fd);
+    if (entry)
+        signals_need_file(fd, entry);
+    int r = REAL(fcntl)(fd, command, arg);
+    if (entry) {
+        signals_copy_owner(fd, entry);
+        entry_put(entry);
+    }
+    return r;
+}
+
 static int control(int fd, int command, void *arg)
 {
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) {
         int to = REAL(fcntl)(fd, command, arg);
         return to < 0 ? to : share(fd, to);
     }
+    if (command == F_SETOWN || command == F_SETOWN_EX || command == F_SETSIG)
+        return set_owner(fd, command, arg);
     if (command != F_GETFL && command != F_SETFL)
         return REAL(fcntl)(fd, command, arg);
     struct entry *entry = entry_get_socket(fd);
@@ -155,7 +177,7 @@ static int control(int fd, int command, void *arg)
     uint32_t status = atomic_load_explicit(socket_status(entry), memory_order_relaxed);
     int r = O_RDWR | ((status & STATUS_NONBLOCK) ? O_NONBLOCK : 0) |
             ((status & STATUS_KEPT_APPEND) ? O_APPEND : 0) |
-            (entry->kernel ? REAL(fcntl)(fd, F_GETFL) & O_ASYNC : 0);
+            (signals_are_set(fd, entry) ? O_ASYNC : 0);
     if (command == F_SETFL)
         r = set_flags(fd, entry, (long)(intptr_t)arg);
     entry_put(entry);
@@ -232,7 +254,11 @@ static int control_stack(int fd, struct entry *entry, unsigned long request, voi
                    ? -errno
                    : 0;
     case FIOASYNC:
-        return arg && *(int *)arg == 0 ? 0 : -EINVAL;
+        if (!arg)
+            return -EFAULT;
+        if (entry->phase == PHASE_UNDECIDED)
+            return *(int *)arg == 0 ? 0 : -EINVAL;
+        return signals_set(fd, entry, *(int *)arg != 0);
     case FIONREAD:
     case SIOCOUTQ:
         return arg ? count_queued(entry, request == FIONREAD, arg) : -EFAULT;
@@ -242,11 +268,13 @@ static int control_stack(int fd, struct entry *entry, unsigned long request, voi
     case SIOCGSTAMP:
     case SIOCGSTAMPNS:
         return -ENOENT; /* no datagram was stamped */
+    case FIOSETOWN:
+    case SIOCSPGRP:
+        signals_need_file(fd, entry);
+        return REAL(ioctl)(fd, request, arg) < 0 ? -errno : 0;
     case FIOCLEX:
     case FIONCLEX:
-    case FIOSETOWN: /* whom a signal would go to is kept with the placeholder */
     case FIOGETOWN:
-    case SIOCSPGRP:
     case SIOCGPGRP:
         return REAL(ioctl)(fd, request, arg) < 0 ? -errno : 0;
     default:
@@ -266,6 +294,8 @@ int ioctl(int fd, libc_request request, ...)
     int r;
     if (interfaces_asked(request))
         r = interfaces_tell(entry, request, arg);
+    else if (entry->kernel && request == FIOASYNC && entry->phase == PHASE_MULTI)
+        r = control_stack(fd, entry, request, arg);
     else if (entry->kernel && request != FIONBIO)
         r = REAL(ioctl)(fd, request, arg) < 0 ? -errno : 0;
     else

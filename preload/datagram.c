@@ -6,6 +6,7 @@
 #include "preload/ioctx.h"
 #include "preload/linux_options.h"
 #include "preload/options.h"
+#include "preload/signals.h"
 #include "preload/waiter.h"
 
 #include <errno.h>
@@ -277,6 +278,7 @@ ssize_t datagram_receive(struct entry *entry, const struct part *part, struct ms
         return total;
     if (flags & MSG_ERRQUEUE)
         return -EAGAIN;
+    signals_looked_at(entry);
     for (;;) {
         uint32_t state = socket_state(part->sock);
         int error = socket_take_error(part->sock);

@@ -197,8 +197,8 @@ static int become_placeholder(int fd, struct entry *entry, struct client *client
         return by;
     epoll_leave_kernel(entry);
     if (REAL(fcntl)(fd, F_GETFL) & O_ASYNC)
-        report(REPORT_OPTION, "a stack's socket sends no SIGIO: O_ASYNC, set before the stack was "
-                              "known, does not work there");
+        report(REPORT_OPTION, "O_ASYNC, set before the stack was known, does not work there: set "
+                              "it after bind or connect");
     int r = replace_fd(fd, entry, by);
     if (r == 0)
         entry->kernel = false;

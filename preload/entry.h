@@ -98,6 +98,7 @@ struct entry {
         const struct client *client; /* NULL: it has none */
         uint32_t index;
         uint8_t phase;
+        bool signals; /* the sidecar writes into it: see signals.h */
     } shared;
     _Atomic int
         companion; /* protected fd: the placeholder where the fd is the kernel's; -1: none */

@@ -8,6 +8,7 @@
 #include "preload/option_part.h"
 #include "preload/options.h"
 #include "preload/recover.h"
+#include "preload/signals.h"
 #include "preload/socket.h"
 #include "preload/waiter.h"
 
@@ -342,6 +343,7 @@ static int accept_part(struct entry *entry, const struct part *part, struct sock
                        socklen_t *len, int flags)
 {
     struct client *client = entry->client;
+    signals_looked_at(entry);
     uint32_t state = socket_state(part->sock);
     if (!has_connection(part)) {
         if (!(state & DMM_SS_LISTENING) ||

@@ -26,10 +26,16 @@ static uint32_t first_index(struct entry *entry)
     return socket_parts(entry) ? socket_part(entry, 0)->index : DMM_NONE;
 }
 
+static bool wants_signals(struct entry *entry)
+{
+    return atomic_load_explicit(socket_status(entry), memory_order_relaxed) & STATUS_SIGNALS;
+}
+
 static bool up_to_date(struct entry *entry)
 {
     return entry->shared.client == entry->client && entry->shared.phase == entry->phase &&
            entry->shared.index == first_index(entry) &&
+           entry->shared.signals == wants_signals(entry) &&
            (!kernel_stands(entry) ||
             atomic_load_explicit(&entry->companion, memory_order_relaxed) >= 0);
 }
@@ -40,7 +46,8 @@ static void describe(struct entry *entry, struct dmm_export *what)
     what->family = entry->family;
     what->type = entry->type;
     what->protocol = entry->protocol;
-    what->flags = kernel_stands(entry) ? DMM_EXPORT_KERNEL : 0;
+    what->flags = (kernel_stands(entry) ? DMM_EXPORT_KERNEL : 0) |
+                  (wants_signals(entry) ? DMM_EXPORT_SIGNALS : 0);
     what->status = atomic_load_explicit(&entry->status, memory_order_relaxed);
     what->n_parts = socket_parts(entry);
     for (uint32_t i = 0; i < what->n_parts; i++)
@@ -76,6 +83,7 @@ static int export_entry(int fd, struct entry *entry, char text[128])
     entry->shared.client = entry->client;
     entry->shared.phase = entry->phase;
     entry->shared.index = first_index(entry);
+    entry->shared.signals = what.flags & DMM_EXPORT_SIGNALS;
     return 0;
 }
 
@@ -172,6 +180,7 @@ static struct entry *make_entry(struct client *client, const struct dmm_export *
     entry->shared.client = client;
     entry->shared.phase = phase;
     entry->shared.index = first_index(entry);
+    entry->shared.signals = what->flags & DMM_EXPORT_SIGNALS;
     return entry;
 }
 

@@ -49,6 +49,7 @@ enum {
     STATUS_ORIGDST6 = 1 << 19, /* IPV6_RECVORIGDSTADDR */
     STATUS_STAMP = 1 << 20,    /* SO_TIMESTAMP */
     STATUS_STAMP_NS = 1 << 21, /* SO_TIMESTAMPNS */
+    STATUS_SIGNALS = 1 << 22,  /* has had O_ASYNC: see signals.h */
 };
 
 #define SOCKET_AT_ONCE UINT32_MAX

@@ -7,6 +7,7 @@
 #include "preload/ioctx.h"
 #include "preload/options.h"
 #include "preload/ready.h"
+#include "preload/signals.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -139,6 +140,7 @@ static ssize_t receive(struct entry *entry, const struct iovec *iov, size_t n, i
 
 ssize_t stream_receive(struct entry *entry, const struct iovec *iov, size_t n, int flags)
 {
+    signals_looked_at(entry);
     ssize_t r = receive(entry, iov, n, flags);
     if (r > 0 && (flags & MSG_PEEK))
         move_peek_offset(entry->part.sock, (size_t)r, flags);

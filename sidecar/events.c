@@ -9,8 +9,11 @@
 #include "sidecar/worker.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #define ALWAYS (DMM_EV_ERR | DMM_EV_HUP)
 #define MASK   (DMM_EV_IN | DMM_EV_OUT | DMM_EV_RDHUP | ALWAYS)
@@ -211,6 +214,14 @@ int dmm_sock_watches_inherit(struct dmm_sock *sock, const struct dmm_freed_socke
 
 /* `n`: how often there was news. As many sleepers in exclusive waitsets are woken, the others of
  * that kind are left asleep. */
+/* O_ASYNC: a byte for whoever has the socket, if there is none in the placeholder. */
+static void ring_bell(const struct dmm_sock *sock)
+{
+    int unread = 0;
+    if (ioctl(sock->bell - 1, SIOCOUTQ, &unread) == 0 && unread == 0)
+        (void)!send(sock->bell - 1, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static void push_all(struct dmm_sock *sock, uint32_t events, unsigned n)
 {
     if (sock->flags & DMM_SOCK_ROOM) {
@@ -218,6 +229,8 @@ static void push_all(struct dmm_sock *sock, uint32_t events, unsigned n)
         if (dmm_sock_tx_wanted(sock))
             events |= DMM_EV_OUT;
     }
+    if (events && sock->bell)
+        ring_bell(sock);
     for (uint32_t slot = 0; events && slot < sock->n_watches; slot++) {
         const struct dmm_watch_private *mine = private_watch(sock, slot);
         bool exclusive = mine->events & DMM_EV_EXCLUSIVE && !(events & ALWAYS);

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define NAME_TRIES 4
-#define NONCES     8 /* that may lie in a placeholder */
+#define NONCES     8 /* that are looked at at once */
 
 struct dmm_export_entry {
     struct dmm_source source; /* our end */
@@ -50,8 +50,11 @@ static void do_release(void *arg)
     struct dmm_client *client = export->client;
     if (client->ended)
         return;
-    for (uint32_t i = 0; i < export->what.n_parts; i++)
+    for (uint32_t i = 0; i < export->what.n_parts; i++) {
+        if (part(export, i)->bell == export->source.fd + 1)
+            part(export, i)->bell = 0;
         dmm_sock_unexport(part(export, i));
+    }
     client->n_exports--;
     dmm_client_end_if_unused(client);
 }
@@ -141,8 +144,11 @@ static void do_export(void *arg)
         what->parts[i].instance = (uint8_t)sock->instance->id;
         what->parts[i].family = (uint8_t)sock->family;
     }
-    for (uint32_t i = 0; i < what->n_parts; i++)
+    for (uint32_t i = 0; i < what->n_parts; i++) {
         part(export, i)->exports++;
+        if (what->flags & DMM_EXPORT_SIGNALS)
+            part(export, i)->bell = export->source.fd + 1;
+    }
     client->n_exports++;
 }
 
@@ -239,16 +245,16 @@ int dmm_export_make(struct connection *connection, const struct dmm_export *want
 static bool proves(const struct dmm_export_entry *export, int fd)
 {
     uint8_t nonce[16];
-    uint8_t back[sizeof(nonce)] = {0};
+    uint8_t back[NONCES * sizeof(nonce)];
+    /* Nonces of earlier claims, and O_ASYNC's bytes. */
+    while (recv(fd, back, sizeof(back), MSG_DONTWAIT) > 0)
+        ;
     if (getrandom(nonce, sizeof(nonce), 0) != (ssize_t)sizeof(nonce) ||
         send(export->source.fd, nonce, sizeof(nonce), MSG_DONTWAIT | MSG_NOSIGNAL) !=
             (ssize_t)sizeof(nonce))
         return false;
-    /* Another file of the same number may have been presented before: then an older one is left. */
-    for (int i = 0; i < NONCES; i++)
-        if (recv(fd, back, sizeof(back), MSG_DONTWAIT) != (ssize_t)sizeof(back))
-            break;
-    return !memcmp(nonce, back, sizeof(nonce));
+    ssize_t n = recv(fd, back, sizeof(back), MSG_DONTWAIT);
+    return n > 0 && memmem(back, (size_t)n, nonce, sizeof(nonce));
 }
 
 static struct dmm_export_entry *find(const struct dmm_attach *attach, int fd)
@@ -345,7 +351,7 @@ int dmm_export_claim(struct connection *connection, int fd, struct dmm_export *o
     if (work.rc == -EXDEV)
         memcpy(token, owner->token, sizeof(owner->token));
     *out = export->what;
-    out->flags &= DMM_EXPORT_KERNEL;
+    out->flags &= DMM_EXPORT_KERNEL | DMM_EXPORT_SIGNALS;
     out->flags |= work.held ? DMM_EXPORT_HELD : 0;
     return work.rc;
 }

@@ -99,6 +99,8 @@ struct dmm_sock {
     uint32_t adopted;      /* if DMM_SOCK_ADOPT: the socket of the earlier sidecar that this is */
     uint64_t holders[DMM_CLIENT_PROCESSES / 64];
     uint32_t exports;
+    int bell; /* of an export with DMM_EXPORT_SIGNALS, by which O_ASYNC's signals are sent: fd + 1
+               */
     struct dmm_watch_private watches[DMM_WATCH_INLINE];
     struct dmm_watch_private *watches_more;
     uint64_t watches_ext; /* offset in the region */

@@ -73,6 +73,88 @@ CASE(fcntl_async, "fcntl(2): O_ASYNC sends SIGIO when data come")
     printf("SIGIO: %d\n", sigio == SIGIO);
 }
 
+static volatile sig_atomic_t told_fd, told_times;
+static void on_told(int sig, siginfo_t *info, void *context)
+{
+    (void)sig;
+    (void)context;
+    told_fd = info->si_fd;
+    told_times++;
+}
+
+static void await_told(int times)
+{
+    for (int i = 0; i < 3000 && told_times < times; i++)
+        say_sleep_ms(1);
+}
+
+static void tell_me(int fd)
+{
+    struct sigaction action = {.sa_sigaction = on_told, .sa_flags = SA_SIGINFO | SA_RESTART};
+    sigaction(SIGUSR2, &action, NULL);
+    SAY(fcntl(fd, F_SETOWN, getpid()));
+    SAY(fcntl(fd, F_SETSIG, SIGUSR2));
+    SAY(fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK));
+    printf("%x\n", fcntl(fd, F_GETFL));
+}
+
+CASE(fcntl_async_signal,
+     "fcntl(2): F_SETSIG: another signal, which tells the descriptor; each time that data come")
+{
+    char buf[4];
+    int b, a = o_pair(&b);
+    tell_me(a);
+    for (int i = 1; i <= 3; i++) {
+        SAY(send(b, "x", 1, 0));
+        await_told(i);
+        printf("told %d, this one %d\n", told_times, told_fd == a);
+        SAY(recv(a, buf, sizeof(buf), 0));
+        SAY(recv(a, buf, sizeof(buf), 0));
+    }
+    SAY(fcntl(a, F_SETFL, O_NONBLOCK));
+    SAY(send(b, "x", 1, 0));
+    say_settle();
+    printf("off: told %d\n", told_times);
+}
+
+CASE(fcntl_async_listener, "fcntl(2): O_ASYNC of a listener, and of one that all addresses have")
+{
+    struct sockaddr_in at, any = {.sin_family = AF_INET};
+    socklen_t len = sizeof(any);
+    int listener = o_listener(&at), wild = o_tcp();
+    tell_me(listener);
+    SAY(connect(o_tcp(), SA(&at), sizeof(at)));
+    await_told(1);
+    printf("told %d, this one %d\n", told_times, told_fd == listener);
+    SAY(close(accept(listener, NULL, NULL)));
+    SAY(bind(wild, SA(&any), sizeof(any)));
+    SAY(listen(wild, 4));
+    SAY(getsockname(wild, SA(&any), &len));
+    any.sin_addr = say_address.sin_addr;
+    told_times = 0;
+    tell_me(wild);
+    SAY(connect(o_tcp(), SA(&any), sizeof(any)));
+    await_told(1);
+    printf("told %d\n", told_times >= 1);
+    SAY(close(accept(wild, NULL, NULL)));
+}
+
+CASE(fcntl_async_datagrams, "fcntl(2): O_ASYNC of a datagram socket; a child has it too")
+{
+    char buf[4];
+    int b, a = o_udp_pair(&b), status;
+    tell_me(b);
+    SAY(send(a, "1", 1, 0));
+    await_told(1);
+    printf("told %d, this one %d\n", told_times, told_fd == b);
+    SAY(recv(b, buf, sizeof(buf), 0));
+    if (fork() == 0)
+        _exit(send(a, "2", 1, 0) != 1 || !(fcntl(b, F_GETFL) & O_ASYNC));
+    wait(&status);
+    await_told(2);
+    printf("child %d, told %d\n", WEXITSTATUS(status), told_times);
+}
+
 CASE(ioctl_async, "ioctl(2): FIOASYNC sends SIGIO too")
 {
     int on = 1, off = 0, b, a = o_pair(&b), me = getpid();
