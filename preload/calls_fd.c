@@ -292,14 +292,15 @@ int ioctl(int fd, libc_request request, ...)
     if (!entry)
         return REAL(ioctl)(fd, request, arg);
     int r;
+    /* A wildcard socket has parts on stacks, too. */
+    bool ours = !entry->kernel || request == FIONBIO ||
+                (request == FIOASYNC && entry->phase == PHASE_MULTI);
     if (interfaces_asked(request))
         r = interfaces_tell(entry, request, arg);
-    else if (entry->kernel && request == FIOASYNC && entry->phase == PHASE_MULTI)
+    else if (ours)
         r = control_stack(fd, entry, request, arg);
-    else if (entry->kernel && request != FIONBIO)
-        r = REAL(ioctl)(fd, request, arg) < 0 ? -errno : 0;
     else
-        r = control_stack(fd, entry, request, arg);
+        r = REAL(ioctl)(fd, request, arg) < 0 ? -errno : 0;
     entry_put(entry);
     return (int)result(r);
 }

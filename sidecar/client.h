@@ -127,6 +127,7 @@ int dmm_client_add_channel(struct dmm_client *client, uint32_t process, struct d
 /* `fd` is ours from then on, on success. */
 int dmm_client_add_waitset(struct dmm_client *client, uint32_t process, int fd,
                            struct dmm_err *err);
+/* What the process has commanded is carried out first. */
 int dmm_client_remove_waitset(struct dmm_client *client, uint32_t process, uint32_t waitset,
                               struct dmm_err *err);
 

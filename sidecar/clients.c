@@ -319,6 +319,10 @@ int dmm_client_remove_waitset(struct dmm_client *client, uint32_t process, uint3
     if (waitset >= DMM_CLIENT_WAITSETS || !client->waitsets[waitset].used ||
         client->waitsets[waitset].process != process)
         return dmm_err_set(err, EINVAL, "waitset %u is not one of this process", waitset);
+    /* A thread that ends may have commanded watches just before. */
+    dmm_client_drain_process(client, process);
+    if (client->ended || client->violation[0])
+        return dmm_err_set(err, ECONNRESET, "the sidecar has ended this client");
     reap_waitsets(client);
     drop_waitset(client, waitset);
     return 0;
