@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #define CONF_NAME   INSTALLER_PREFIX ".conflist"
 #define PLUGIN_MAX  ((size_t)64 << 20)
 #define CONF_MAX    ((size_t)1 << 20)
+#define PROFILE_DIR "dmm"
 
 struct text {
     char *data;
@@ -170,9 +172,47 @@ static int put_conf(const struct installer *installer, unsigned *changed, struct
     return rc;
 }
 
+static int put_profile(const struct installer *installer, const char *name, const char *where,
+                       unsigned *changed, struct dmm_err *err)
+{
+    char path[PATH_MAX];
+    struct text text = {0};
+    if ((size_t)snprintf(path, sizeof(path), "%s/%s", installer->profiles, name) >= sizeof(path))
+        return dmm_err_set(err, ENAMETOOLONG, "%s/%s", installer->profiles, name);
+    int dir __attribute__((cleanup(dmm_close))) = open_dir(where, err);
+    int rc = dir < 0 ? dir : read_path(path, CONF_MAX, &text, err);
+    if (!rc)
+        rc = put(dir, where, name, 0644, &text, changed, err);
+    free(text.data);
+    return rc;
+}
+
+/* Before the configuration: pods that it makes may name one. */
+static int put_profiles(const struct installer *installer, unsigned *changed, struct dmm_err *err)
+{
+    char where[PATH_MAX];
+    DIR *list = installer->profiles ? opendir(installer->profiles) : NULL;
+    if (!list)
+        return 0;
+    int n = snprintf(where, sizeof(where), "%s/" PROFILE_DIR, installer->seccomp_dir);
+    int rc = (size_t)n >= sizeof(where) ? dmm_err_set(err, ENAMETOOLONG, "--seccomp-dir: too long")
+             : changed                  ? dmm_dir_make(where, err)
+                                        : 0;
+    const struct dirent *entry;
+    while (!rc && (entry = readdir(list))) {
+        const char *dot = strrchr(entry->d_name, '.');
+        if (entry->d_name[0] != '.' && dot && !strcmp(dot, ".json"))
+            rc = put_profile(installer, entry->d_name, where, changed, err);
+    }
+    closedir(list);
+    return rc;
+}
+
 static int go(const struct installer *installer, unsigned *changed, struct dmm_err *err)
 {
     int rc = put_plugin(installer, changed, err);
+    if (!rc)
+        rc = put_profiles(installer, changed, err);
     return rc || !installer->conf_dir ? rc : put_conf(installer, changed, err);
 }
 

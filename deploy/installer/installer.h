@@ -22,14 +22,16 @@
 #define INSTALLER_PREFIX "0-dmm" /* our configuration sorts first: the runtime takes the first */
 
 struct installer {
-    const char *plugin;   /* the program to install */
-    const char *bin_dir;  /* the runtime's folder of plugins */
-    const char *conf_dir; /* the runtime's folder of configurations; NULL: only the plugin */
-    const char *conf;     /* file: our plugin's object; or, without `chained`, a whole list */
-    const char *nodes;    /* file: keys that go over `conf`, by node; it need not be there */
-    const char *node;     /* this node's name there, or NULL: none */
-    const char *network;  /* the list's name where `conf` is an object and not `chained` */
-    bool chained;         /* behind the plugins of the first configuration that is not ours */
+    const char *plugin;      /* the program to install */
+    const char *bin_dir;     /* the runtime's folder of plugins */
+    const char *profiles;    /* folder of seccomp profiles to install, or NULL; may be absent */
+    const char *seccomp_dir; /* the kubelet's; they go into its folder dmm */
+    const char *conf_dir;    /* the runtime's folder of configurations; NULL: only the plugin */
+    const char *conf;        /* file: our plugin's object; or, without `chained`, a whole list */
+    const char *nodes;       /* file: keys that go over `conf`, by node; it need not be there */
+    const char *node;        /* this node's name there, or NULL: none */
+    const char *network;     /* the list's name where `conf` is an object and not `chained` */
+    bool chained;            /* behind the plugins of the first configuration that is not ours */
 };
 
 /* Makes what is missing or differs; *changed counts what was written. -ENOENT: there is no primary

@@ -43,6 +43,10 @@ static void help(void)
          "                     (default /etc/dmm/nodes.json, which need not be there); the node's\n"
          "                     name is in the environment: NODE_NAME\n"
          "  --plugin FILE      the plugin (default /usr/lib/cni/dmm)\n"
+         "  --profiles DIR     seccomp profiles (default /usr/lib/dmm/seccomp); none if it is not "
+         "there\n"
+         "  --seccomp-dir DIR  the kubelet's (default /var/lib/kubelet/seccomp): profiles go into\n"
+         "                     its folder dmm\n"
          "  --bin-dir DIR      the runtime's plugins (default /opt/cni/bin)\n"
          "  --conf-dir DIR     the runtime's configurations (default /etc/cni/net.d)\n"
          "  --state-dir DIR    the plugin's records (default /var/lib/cni/dmm)\n"
@@ -66,6 +70,8 @@ static int parse(struct settings *settings, int argc, char **argv)
         NODES,
         CONF,
         PLUGIN,
+        PROFILES,
+        SECCOMP,
         BIN,
         CONF_DIR,
         STATE,
@@ -77,6 +83,8 @@ static int parse(struct settings *settings, int argc, char **argv)
     };
     static const struct option options[] = {{"mode", required_argument, NULL, MODE},
                                             {"conf", required_argument, NULL, CONF},
+                                            {"profiles", required_argument, NULL, PROFILES},
+                                            {"seccomp-dir", required_argument, NULL, SECCOMP},
                                             {"nodes", required_argument, NULL, NODES},
                                             {"network", required_argument, NULL, NETWORK},
                                             {"plugin", required_argument, NULL, PLUGIN},
@@ -109,6 +117,12 @@ static int parse(struct settings *settings, int argc, char **argv)
             break;
         case PLUGIN:
             installer->plugin = optarg;
+            break;
+        case PROFILES:
+            installer->profiles = optarg;
+            break;
+        case SECCOMP:
+            installer->seccomp_dir = optarg;
             break;
         case BIN:
             installer->bin_dir = optarg;
@@ -201,12 +215,16 @@ static void watch(int fd, const struct installer *installer)
 {
     const uint32_t mask = IN_MOVED_TO | IN_MOVED_FROM | IN_CLOSE_WRITE | IN_DELETE | IN_ATTRIB;
     char folder[4096];
+    char profiles[4096];
     snprintf(folder, sizeof(folder), "%s", installer->conf);
     char *slash = strrchr(folder, '/');
     if (slash)
         *slash = '\0';
     /* Again for a folder that is watched already changes nothing. */
     inotify_add_watch(fd, installer->bin_dir, mask);
+    if ((size_t)snprintf(profiles, sizeof(profiles), "%s/dmm", installer->seccomp_dir) <
+        sizeof(profiles))
+        inotify_add_watch(fd, profiles, mask);
     if (installer->conf_dir) {
         inotify_add_watch(fd, installer->conf_dir, mask);
         inotify_add_watch(fd, folder, mask);
@@ -267,6 +285,8 @@ static int uninstall(const struct settings *settings, struct dmm_err *err)
 int main(int argc, char **argv)
 {
     struct settings settings = {.installer = {.plugin = "/usr/lib/cni/dmm",
+                                              .profiles = "/usr/lib/dmm/seccomp",
+                                              .seccomp_dir = "/var/lib/kubelet/seccomp",
                                               .bin_dir = "/opt/cni/bin",
                                               .conf_dir = "/etc/cni/net.d",
                                               .conf = "/etc/dmm/cni.json",

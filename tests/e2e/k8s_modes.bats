@@ -63,7 +63,11 @@ installed() { # NODE
     cmp "$DMM_BUILD/dmm" "$DIR/a/bin/dmm" || strip -o "$DIR/stripped" "$DMM_BUILD/dmm"
     jq -e '.name == "cluster" and (.plugins | map(.type) == ["bridge", "dmm"]) and .plugins[1].mode == "chained"' "$DIR/a/net.d/0-dmm.conflist"
     jq -e '.name == "dmm" and (.plugins | map(.type) == ["dmm"])' "$DIR/b/net.d/0-dmm.conflist"
+    cmp "$TOP/deploy/seccomp/dmm-stackd.json" "$DIR/a/seccomp/dmm/dmm-stackd.json"
+    cmp "$TOP/deploy/seccomp/dmm-stackd-afxdp.json" "$DIR/b/seccomp/dmm/dmm-stackd-afxdp.json"
     # Damage is repaired.
+    rm "$DIR/a/seccomp/dmm/dmm-stackd.json"
+    within 5 cmp "$TOP/deploy/seccomp/dmm-stackd.json" "$DIR/a/seccomp/dmm/dmm-stackd.json"
     cp "$DIR/a/bin/dmm" "$DIR/dmm.good"
     rm "$DIR/a/bin/dmm"
     echo '{}' >"$DIR/b/net.d/0-dmm.conflist"

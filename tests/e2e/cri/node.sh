@@ -7,7 +7,7 @@
 #                      loses lies on file systems of the namespace.
 set -euo pipefail
 dir=$(realpath "$1")
-mkdir -p "$dir"/{root,state,bin,net.d,lib-cni,seccomp} /run/dmm /run/netns /var/lib/cni /opt/cni/bin /etc/cni/net.d
+mkdir -p "$dir"/{root,state,bin,net.d,lib-cni,seccomp} /run/dmm /run/netns /var/lib/cni /opt/cni/bin /etc/cni/net.d /var/lib/kubelet/seccomp
 rm -rf "${dir:?}/state" "$dir/c.sock"
 mkdir "$dir/state"
 cat >"$dir/containerd.toml" <<TOML
@@ -39,5 +39,6 @@ exec unshare --net --mount --propagation private --pid --fork --kill-child --mou
     mount --bind "$dir/lib-cni" /var/lib/cni
     mount --bind "$dir/bin" /opt/cni/bin
     mount --bind "$dir/net.d" /etc/cni/net.d
+    mount --bind "$dir/seccomp" /var/lib/kubelet/seccomp
     cp -n /usr/lib/cni/{bridge,host-local,loopback,static} "$dir/bin/"
     while :; do containerd --config "$dir/containerd.toml" >>"$dir/containerd.log" 2>&1 || sleep 0.1; done'

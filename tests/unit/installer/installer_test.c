@@ -104,6 +104,37 @@ static void a_node_may_have_keys_of_its_own(void **state)
     free(text);
 }
 
+static void puts_profiles_where_the_kubelet_looks(void **state)
+{
+    UNUSED(state);
+    struct dmm_err err = {0};
+    struct installer it = installer(false);
+    char profiles[256];
+    char kubelet[256];
+    unsigned changed;
+    snprintf(profiles, sizeof(profiles), "%s/profiles", root);
+    snprintf(kubelet, sizeof(kubelet), "%s/kubelet", root);
+    it.profiles = profiles;
+    it.seccomp_dir = kubelet;
+    write_file("cni.json", ALONE);
+    assert_int_equal(installer_apply(&it, &changed, &err), 0); /* there are none */
+    assert_int_equal(changed, 2);
+    assert_int_equal(mkdir(profiles, 0755) || mkdir(kubelet, 0755), 0);
+    write_file("profiles/a.json", "{}");
+    write_file("profiles/README", "not one");
+    assert_int_equal(installer_check(&it, &err), -ENOENT);
+    assert_int_equal(installer_apply(&it, &changed, &err), 0);
+    assert_int_equal(changed, 1);
+    char *text = read_file("kubelet/dmm/a.json");
+    assert_string_equal(text, "{}");
+    free(text);
+    write_file("kubelet/dmm/a.json", "[]");
+    assert_int_equal(installer_check(&it, &err), -ESTALE);
+    assert_non_null(strstr(err.text, "kubelet/dmm/a.json"));
+    assert_int_equal(installer_apply(&it, &changed, &err), 0);
+    assert_int_equal(installer_check(&it, &err), 0);
+}
+
 static void bad_keys_of_a_node_are_said(void **state)
 {
     UNUSED(state);
@@ -291,6 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(puts_plugin_and_conf_and_repairs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_node_may_have_keys_of_its_own, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(puts_profiles_where_the_kubelet_looks, set_up, tear_down),
         cmocka_unit_test(bad_keys_of_a_node_are_said),
         cmocka_unit_test_setup_teardown(bad_conf_keeps_the_old_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(follows_the_links_of_a_configmap, set_up, tear_down),
