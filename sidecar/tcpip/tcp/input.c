@@ -189,6 +189,8 @@ static bool defer(struct tcb *t, const struct segment *seg)
 {
     if (t->listener == NULL || t->syn_tries >= t->listener->defer_accept || segment_len(seg) > 0)
         return false;
+    if (t->flags & TCB_COOKIE) /* no SYN-ACK of ours that could be asked again */
+        return false;
     t->flags |= TCB_DEFERRED;
     t->s.ip->count.tcp_deferred++;
     return true;

@@ -527,6 +527,32 @@ static void defer_accept_takes_a_fin(void **state)
     script_free(s);
 }
 
+static void one_half_open(struct node *node)
+{
+    node->config.max_half_open = 1;
+}
+
+/* What comes back with a SYN cookie is a connection at once: there is nothing to wait in. */
+static void defer_accept_and_cookies(void **state)
+{
+    struct script *s = script_new(&(struct script_setup){.configure = one_half_open});
+
+    UNUSED(state);
+    script_listen(s);
+    assert_int_equal(node_setsockopt(s->listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, 30), 0);
+    s->peer_port = 5000;
+    in(s, "S 0:0(0) win 65535 <mss 1000>");
+    drain(s);
+    s->peer_port = PEER_PORT;
+    s->our_iss_known = false;
+    in(s, "S 0:0(0) win 65535 <mss 1000>");
+    out(s, "S. 0:0(0) ack 1");
+    assert_int_equal(counter(s, "tcp_syn_cookies_sent"), 1);
+    in(s, ". 1:1(0) ack 1");
+    script_accept(s);
+    script_free(s);
+}
+
 static void host_hears_what_was_sent(void **state)
 {
     struct script *s = script_new(NULL);
@@ -610,6 +636,7 @@ int main(void)
         cmocka_unit_test(defer_accept_longer_than_retries),
         cmocka_unit_test(defer_accept_gives_up),
         cmocka_unit_test(defer_accept_takes_a_fin),
+        cmocka_unit_test(defer_accept_and_cookies),
         cmocka_unit_test(host_hears_what_was_sent),
         cmocka_unit_test(host_that_does_not_listen),
         cmocka_unit_test(what_is_not_there_is_refused),
