@@ -8,6 +8,7 @@
 #include "preload/policy.h"
 #include "preload/pool.h"
 #include "preload/report.h"
+#include "preload/signals.h"
 #include "preload/socket.h"
 #include "preload/waiter.h"
 
@@ -233,6 +234,8 @@ static void recover_one(int fd, struct entry *entry, void *arg)
         pass->any = true;
     }
     lock_drop(&entry->lock);
+    if (r == 0)
+        signals_recover(fd, entry);
     if (r < 0)
         report(REPORT_RECOVER, "a listening socket could not be set up again: %s", strerror(-r));
 }

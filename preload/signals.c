@@ -86,6 +86,13 @@ void signals_copy_owner(int fd, struct entry *entry)
     errno = saved;
 }
 
+void signals_recover(int fd, struct entry *entry)
+{
+    uint32_t status = atomic_load_explicit(socket_status(entry), memory_order_relaxed);
+    if ((status & STATUS_SIGNALS) && signals_are_set(fd, entry))
+        signals_set(fd, entry, true);
+}
+
 /* ---- the bytes ---- */
 
 struct looking {

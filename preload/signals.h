@@ -21,6 +21,8 @@ bool signals_are_set(int fd, struct entry *entry);
 void signals_need_file(int fd, struct entry *entry);
 /* After them: what the fd was told, its companion is told too. */
 void signals_copy_owner(int fd, struct entry *entry);
+/* After a recovery (recover.h), without locks: the new sidecar is to tell, too. */
+void signals_recover(int fd, struct entry *entry);
 void signals_take(struct entry *entry);
 
 /* Before a call that receives looks: what comes after that is told of again. */

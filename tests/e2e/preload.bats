@@ -193,13 +193,18 @@ kernel works" ]
 
 @test "sidecar killed and back: listeners recover by themselves, however they wait" {
     cat >"$POD/recover.py" <<'PY'
-import os, select, signal, socket, subprocess, sys, threading, time
+import fcntl, os, select, signal, socket, subprocess, sys, threading, time
 mode = sys.argv[1]
 s = socket.socket(); s.bind(('10.1.1.1', 0)); s.listen(5)
 ep = select.epoll(); ep.register(s.fileno(), select.EPOLLIN)
 p = select.poll(); p.register(s.fileno(), select.POLLIN)
+came = []
+if mode == 'sigio':
+    signal.signal(signal.SIGIO, lambda *_: came.append(1))
+    fcntl.fcntl(s, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(s, fcntl.F_SETFL, os.O_ASYNC)
 def wait():
-    if mode == 'poll': p.poll()
+    if mode in ('poll', 'sigio'): p.poll()
     if mode == 'epoll': ep.poll()
     if mode == 'select': select.select([s], [], [])
     return s.accept()[0]
@@ -214,10 +219,15 @@ time.sleep(0.1)
 os.kill(int(open(os.environ['POD'] + '/pid').read()), signal.SIGKILL)
 sys.stdin.readline()
 time.sleep(0.3)
+before = len(came)
 print(ask())
 t.join()
+for _ in range(600):
+    if len(came) > before: break
+    time.sleep(0.005)
+if mode == 'sigio' and len(came) <= before: sys.exit('no SIGIO')
 PY
-    for mode in accept poll epoll select; do
+    for mode in accept poll epoll select sigio; do
         mkfifo "$POD/go"
         py "$POD/recover.py" $mode >"$POD/out" 2>&1 <"$POD/go" &
         pid=$!
