@@ -4,7 +4,8 @@
 #include "sidecar/tcpip/tcp/seq.h"
 #include "sidecar/tcpip/tcp/tcb.h"
 
-#define MIN_RCV_MSS 536U
+#define MIN_RCV_MSS     536U
+#define FIRST_ANSWER_NS (1 * MS_NS)
 
 /* RFC 3168, 6.1.3; RFC 8257, 3.2. */
 static void congestion_seen(struct tcb *t, const struct segment *seg)
@@ -167,17 +168,35 @@ static void in_order(struct tcb *t, const struct segment *seg)
         deliver_reassembled(t);
 }
 
+static void delay_ack(struct tcb *t, uint64_t ns)
+{
+    if (t->deadline[TIMER_DELACK] == 0)
+        tcb_timer_set(t, TIMER_DELACK, t->s.ip->now + ns);
+}
+
+/* The first segment that a client sends is mostly a whole request: its ACK may go with the answer,
+ * if that comes soon. What a longer delay would cost a client that sends in pieces (Nagle) is why
+ * the first segments are acknowledged at once else. */
+static bool is_first_request(const struct tcb *t, const struct segment *seg)
+{
+    return (t->flags & (TCB_PASSIVE | TCB_FIN_QUEUED)) == TCB_PASSIVE && t->bytes_sent == 0 &&
+           t->bytes_received == seg->len && (seg->flags & (TCP_PSH | TCP_FIN)) == TCP_PSH &&
+           seg->len < t->mss;
+}
+
 /* At most two full segments wait for an ACK (MUST-59), and none for long. */
-static void schedule_ack(struct tcb *t)
+static void schedule_ack(struct tcb *t, const struct segment *seg)
 {
     const uint32_t waiting = t->rcv_nxt - t->last_ack;
+    const bool quick = t->quick_acks > 0 && !(t->flags & TCB_PINGPONG);
 
-    if ((t->flags & TCB_ACK_NOW) || waiting >= 2 * t->rcv_mss || t->ooo != NULL ||
-        (t->quick_acks > 0 && !(t->flags & TCB_PINGPONG))) {
+    if (!(t->flags & TCB_ACK_NOW) && quick && is_first_request(t, seg)) {
+        delay_ack(t, FIRST_ANSWER_NS);
+    } else if ((t->flags & TCB_ACK_NOW) || waiting >= 2 * t->rcv_mss || t->ooo != NULL || quick) {
         t->flags |= TCB_ACK_NOW;
         tcb_schedule(t);
-    } else if (t->deadline[TIMER_DELACK] == 0 && waiting > 0) {
-        tcb_timer_set(t, TIMER_DELACK, t->s.ip->now + t->s.ip->config.delayed_ack_ms * MS_NS);
+    } else if (waiting > 0) {
+        delay_ack(t, t->s.ip->config.delayed_ack_ms * MS_NS);
     }
 }
 
@@ -223,8 +242,8 @@ static void ack_fin(struct tcb *t)
     if (!answer_comes || (t->flags & TCB_ACK_NOW)) {
         t->flags |= TCB_ACK_NOW;
         tcb_schedule(t);
-    } else if (t->deadline[TIMER_DELACK] == 0) {
-        tcb_timer_set(t, TIMER_DELACK, t->s.ip->now + t->s.ip->config.delayed_ack_ms * MS_NS);
+    } else {
+        delay_ack(t, t->s.ip->config.delayed_ack_ms * MS_NS);
     }
 }
 
@@ -294,7 +313,7 @@ void tcb_text(struct tcb *t, const struct segment *arrived)
     } else if (seg.len > 0) {
         out_of_order(t, &seg);
     }
-    schedule_ack(t);
+    schedule_ack(t, &seg);
     if (t->flags & TCB_ACK_NOW)
         tcb_schedule(t);
     check_fin(t);

@@ -154,6 +154,49 @@ static void delayed_ack_with_timestamps(void **state)
     script_free(s);
 }
 
+static void a_first_request_s_ack_rides_on_the_answer(void **state)
+{
+    struct script *s = script_new(NULL);
+
+    UNUSED(state);
+    script_establish(s, "mss 1460", 65535);
+    in(s, "P. 1:101(100) ack 1");
+    none(s);
+    write_bytes(s, 100);
+    out(s, "P. 1:101(100) ack 101");
+    advance(s, 100);
+    none(s);
+    script_free(s);
+}
+
+/* Whoever sends its request in pieces may wait for the first one's ACK (Nagle). */
+static void a_first_request_s_ack_is_not_late(void **state)
+{
+    struct script *s = script_new(NULL);
+
+    UNUSED(state);
+    script_establish(s, "mss 1460", 65535);
+    in(s, "P. 1:101(100) ack 1");
+    script_mark(s);
+    advance(s, 10);
+    out_at(s, 1, 1, ". 1:1(0) ack 101");
+    in(s, "P. 101:201(100) ack 1");
+    out(s, ". 1:1(0) ack 201");
+    script_free(s);
+}
+
+/* There is more to come: the peer's window grows by ACKs. */
+static void a_first_segment_of_many_is_acknowledged_at_once(void **state)
+{
+    struct script *s = script_new(NULL);
+
+    UNUSED(state);
+    script_establish(s, "mss 1460", 65535);
+    in(s, ". 1:1461(1460) ack 1");
+    out(s, ". 1:1(0) ack 1461");
+    script_free(s);
+}
+
 static void ack_rides_on_data(void **state)
 {
     struct script *s = script_new(NULL);
@@ -334,6 +377,9 @@ int main(void)
         cmocka_unit_test(silly_window_receiver),
         cmocka_unit_test(delayed_ack),
         cmocka_unit_test(delayed_ack_with_timestamps),
+        cmocka_unit_test(a_first_request_s_ack_rides_on_the_answer),
+        cmocka_unit_test(a_first_request_s_ack_is_not_late),
+        cmocka_unit_test(a_first_segment_of_many_is_acknowledged_at_once),
         cmocka_unit_test(ack_rides_on_data),
         cmocka_unit_test(window_scaling),
         cmocka_unit_test(wscale_over_14),
