@@ -125,6 +125,25 @@ static void what_the_dead_were_told_of_others_hear(void **state)
     assert_false(armed(2));
 }
 
+/* Threads end while a command of theirs that names their waitset is on its way. */
+static void a_watch_may_be_on_its_way_when_its_waitset_goes(void **state)
+{
+    struct dmm_err err;
+    (void)state;
+    void (*turn)(void *) = sims[1].turn;
+    sims[1].turn = NULL;
+    sim_watch(&sims[1], listener, 1, DMM_EV_IN);
+    assert_int_equal(dmm_client_remove_waitset(client, sims[1].process, sims[1].waitset, &err), 0);
+    sims[1].turn = turn;
+    local_turns(&local, 2);
+    assert_false(client->ended);
+    assert_int_equal(local.worker.stats.violations, 0);
+    arm(2);
+    sim_watch(&sims[2], listener, 2, DMM_EV_IN);
+    a_connection_comes();
+    assert_true(is_told(2));
+}
+
 static void ends_are_told_to_all(void **state)
 {
     (void)state;
@@ -155,6 +174,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(of_the_exclusive_one_sleeper_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_next_one_wakes_another, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_the_dead_were_told_of_others_hear, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_watch_may_be_on_its_way_when_its_waitset_goes, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(ends_are_told_to_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             a_watch_that_was_commanded_before_its_waitset_went_is_no_fault, set_up, tear_down),
