@@ -11,6 +11,7 @@
 #include "tests/unit/tcp/seeds.h"
 
 #include <errno.h>
+#include <linux/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -92,6 +93,8 @@ static void connect_one(void)
     }
     if (one_in(8))
         node_setsockopt(sock, SOL_SOCKET, SO_KEEPALIVE, 1);
+    if (one_in(8))
+        node_setsockopt(sock, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 1);
     if (one_in(8))
         (void)node_bind(sock, 1, 0, family);
     rc = node_connect(sock, family, last, PORT);
@@ -176,6 +179,8 @@ static void listen_again(void)
         node_close(sock, DMM_CLOSE_GRACEFUL);
         return;
     }
+    if (one_in(4))
+        node_setsockopt(sock, IPPROTO_TCP, TCP_DEFER_ACCEPT, (int)any(20));
     sock->listening = true;
     sock->accept_limit = 1 + any(NODE_ACCEPTED);
     listener = sock;
