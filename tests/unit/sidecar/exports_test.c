@@ -68,17 +68,23 @@ static int ask(struct sim *sim, uint32_t op, const struct dmm_export *with, int 
     return sim->response.result;
 }
 
-static int export_one(struct sim *sim, uint32_t socket)
+static int export_with(struct sim *sim, uint32_t socket, uint8_t flags)
 {
     struct dmm_export what = {.family = AF_INET,
                               .type = SOCK_STREAM,
                               .protocol = IPPROTO_TCP,
+                              .flags = flags,
                               .backlog = -1,
                               .n_parts = 1,
                               .parts[0].index = socket};
     int fd = -1;
     int rc = ask(sim, DMM_REQ_EXPORT, &what, -1, NULL, &fd);
     return rc ? rc : fd;
+}
+
+static int export_one(struct sim *sim, uint32_t socket)
+{
+    return export_with(sim, socket, 0);
 }
 
 static int claim(struct sim *sim, int fd, struct dmm_export *got)
@@ -130,6 +136,37 @@ static void a_placeholder_is_an_error_to_who_knows_nothing(void **state)
     assert_int_equal(send(fd, "x", 1, MSG_NOSIGNAL), -1);
     assert_int_equal(errno, EPIPE);
     assert_int_equal(accept(fd, NULL, NULL), -1);
+    close(fd);
+    sim_detach(&sim);
+}
+
+/* O_ASYNC: the byte by which the kernel sends the signal. */
+static void with_signals_one_byte_tells_of_news(void **state)
+{
+    struct sim sim;
+    struct dmm_export got;
+    uint32_t l, c, s;
+    char bytes[8];
+    (void)state;
+    attach(&sim, NULL);
+    pair_of(&sim, 84, &l, &c, &s);
+    int fd = export_with(&sim, s, DMM_EXPORT_SIGNALS);
+    assert_true(fd >= 0);
+    assert_int_equal(recv(fd, bytes, sizeof(bytes), 0), -1);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(sim_write(&sim, c, "abc", 3), 3);
+        assert_int_equal(read_all(&sim, s, bytes, 3), 3);
+        assert_int_equal(sim_write(&sim, c, "abc", 3), 3);
+        assert_int_equal(read_all(&sim, s, bytes, 3), 3);
+        for (int i = 0; i < 10000 && recv(fd, bytes, 1, MSG_PEEK) != 1; i++)
+            sim_pause(&sim);
+        assert_int_equal(recv(fd, bytes, sizeof(bytes), 0), 1);
+    }
+    /* It is not in the way of a proof. */
+    assert_int_equal(sim_write(&sim, c, "abc", 3), 3);
+    assert_int_equal(read_all(&sim, s, bytes, 3), 3);
+    assert_int_equal(claim(&sim, fd, &got), 0);
+    assert_int_equal(got.flags, DMM_EXPORT_HELD | DMM_EXPORT_SIGNALS);
     close(fd);
     sim_detach(&sim);
 }
@@ -356,6 +393,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_placeholder_is_an_error_to_who_knows_nothing),
+        cmocka_unit_test(with_signals_one_byte_tells_of_news),
         cmocka_unit_test(it_keeps_the_socket_and_its_end_ends_it),
         cmocka_unit_test(its_client_lives_as_long),
         cmocka_unit_test(what_is_not_held_is_not_exported),
