@@ -80,6 +80,14 @@ in_image() { # ROOT CMD...
     [ "$(jq -r '.config.User // ""' "$BATS_TEST_TMPDIR/dmm-cni/config.json")" = "" ]
 }
 
+@test "images: the Dockerfile installs each package with headers that make deps does, but for those of tests" {
+    local package missing=""
+    while read -r package _; do
+        grep -qw -- "$package" "$TOP/deploy/image/Dockerfile" || missing="$missing $package"
+    done < <(grep -E '^(lib.*-dev|musl-tools)' "$TOP/mk/deps.txt" | grep -vE 'cmocka|clang')
+    [ -z "$missing" ] || { echo "missing:$missing"; false; }
+}
+
 @test "dmm-shim: a library for each spelling of \$LIB; a full volume is an error that names the file" {
     local dir=$BATS_TEST_TMPDIR/volume
     mkdir -p "$dir" "$BATS_TEST_TMPDIR/from/glibc" "$BATS_TEST_TMPDIR/from/musl"

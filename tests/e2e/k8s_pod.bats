@@ -57,6 +57,33 @@ stack_of_client() { sidecar_ctl n client --json stats | jq '.clients.tx_bytes'; 
     kubelet n delete web
 }
 
+# As kube-proxy does it: a virtual address is another one on the node, and what comes back goes through it.
+service() { # -A|-D ADDRESS POD-ADDRESS
+    in_node n iptables -t nat "$1" PREROUTING -d "$2/32" -p tcp --dport 80 -j DNAT --to-destination "$3:80"
+    in_node n iptables -t nat "$1" POSTROUTING -d "$3/32" -p tcp --dport 80 -m conntrack --ctstate DNAT -j MASQUERADE
+}
+
+@test "k8s: a Service is reached by the kernel's sockets, while the stack has the mapped ones" {
+    local before address
+    command -v iptables >/dev/null || skip "no iptables"
+    address=$(kubelet n sync | awk '$1 == "nginx" { print $3 }')
+    service -A 10.96.0.10 "$address"
+    before=$(stack_of_client)
+    [ "$(fetch http://10.96.0.10/)" = "Welcome to nginx!" ]
+    [ "$(stack_of_client)" -eq "$before" ]
+    [ "$(fetch "http://$(port_ip n nginx)/")" = "Welcome to nginx!" ]
+    [ "$(stack_of_client)" -gt "$before" ]
+    # Everything on the stack: the node routes what comes from the stacks' network, and so translates it.
+    kubelet n annotate client dmm.fd.io/mapping= dmm.fd.io/stack=fast
+    within 5 eval "sidecar_ctl n client --json mapping | jq -e '.mapping.default == \"fast\"'"
+    before=$(stack_of_client)
+    [ "$(fetch http://10.96.0.10/)" = "Welcome to nginx!" ]
+    [ "$(stack_of_client)" -gt "$before" ]
+    kubelet n annotate client dmm.fd.io/stack= 'dmm.fd.io/mapping={"version": 1, "default": "kernel", "rules": [{"stack": "fast", "protocol": "tcp", "direction": "connect", "remote": "10.88.0.0/16"}]}'
+    within 5 eval "sidecar_ctl n client --json mapping | jq -e '.mapping.rules | length == 1'"
+    service -D 10.96.0.10 "$address"
+}
+
 @test "k8s: the sidecar has the rights that its link needs and no others; the app has none of ours" {
     local rights
     # shellcheck disable=SC2016 # expanded on the node
