@@ -397,7 +397,7 @@ static uint32_t accept_first(struct entry *entry, uint32_t parts, uint32_t all)
     if (first < parts)
         return first;
     uint32_t idle = atomic_load_explicit(&entry->late->kernel_idle, memory_order_relaxed);
-    return turn / all & ((1u << idle) - 1) ? 0 : first;
+    return ((turn / all) & ((1u << idle) - 1)) ? 0 : first;
 }
 
 static int accept_any(int fd, struct entry *entry, struct sockaddr *sa, socklen_t *len, int flags)
