@@ -451,6 +451,33 @@ True
 0" ]
 }
 
+@test "accept on stack and kernel: an idle kernel is asked less and less, a busy one in turn" {
+    [ -z "${SAN:-}" ] || skip "strace and sanitizers do not go together"
+    cat >"$POD/turns.py" <<'PY'
+import socket, sys
+server = socket.socket(); server.bind(('0.0.0.0', 0)); server.listen(400)
+port = server.getsockname()[1]
+kept = []
+def connect(host, n):
+    for i in range(n): kept.append(socket.create_connection((host, port), 10))
+def accept(n):
+    for i in range(n):
+        c, peer = server.accept(); kept.append(c)
+        yield peer[0]
+connect('10.1.1.1', 200)                     # of the stack alone
+print(set(accept(200)) == {'10.1.1.1'})
+connect('10.1.1.1', 150); connect('127.0.0.1', 20) # the kernel's come last, and are not starved
+got = list(accept(170))
+print(0 < got.index('127.0.0.1') <= 130, got[-20:].count('127.0.0.1') == 0)
+PY
+    strace -e trace=accept,accept4 -E "LD_PRELOAD=$BUILD/libdmm.so" -o "$POD/trace" /usr/bin/python3 "$POD/turns.py" >"$POD/out"
+    cat "$POD/out"
+    [ "$(cat "$POD/out")" = "True
+True True" ]
+    grep -c EAGAIN "$POD/trace"
+    [ "$(grep -c EAGAIN "$POD/trace")" -lt 30 ]
+}
+
 @test "nobody asks for the process's name where no rule does" {
     [ -z "${SAN:-}" ] || skip "strace and sanitizers do not go together"
     cat >"$POD/names.py" <<'PY'
