@@ -49,10 +49,16 @@ static void prefork(void)
         kill(pids[i], SIGKILL);
         waitpid(pids[i], NULL, 0);
     }
-    say_settle();
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    SAY(connect(fd, (struct sockaddr *)&at, sizeof(at)));
-    close(fd);
+    /* The sidecar hears of a death a moment later. */
+    int refused = 0;
+    for (int i = 0; i < 500 && !refused; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        refused = connect(fd, (struct sockaddr *)&at, sizeof(at)) < 0 && errno == ECONNREFUSED;
+        close(fd);
+        if (!refused)
+            say_sleep_ms(10);
+    }
+    SAY(refused);
 }
 
 static void inherited(void)
