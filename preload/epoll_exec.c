@@ -5,10 +5,12 @@
 #include "preload/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#define LEFT_MAX (1u << 16) /* items of all sets */
+#define LEFT_MAX (1u << 16)                                   /* items of all sets */
+#define SEALS    (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) /* by which the memfd is known */
 
 struct leaving {
     int memfd;
@@ -39,7 +41,7 @@ static bool write_item(struct leaving *leaving, int epfd, const struct epoll_ite
     left.told = *item->told;
     left.told.turn = 0;
     if (leaving->memfd < 0)
-        leaving->memfd = memfd_create("dmm-epoll", MFD_CLOEXEC);
+        leaving->memfd = memfd_create("dmm-epoll", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     return leaving->memfd >= 0 &&
            REAL(write)(leaving->memfd, &left, sizeof(left)) == (ssize_t)sizeof(left);
 }
@@ -71,6 +73,7 @@ int epoll_leave(void)
     entry_each(leave_set, &leaving);
     if (leaving.memfd < 0)
         return -1;
+    REAL(fcntl)(leaving.memfd, F_ADD_SEALS, SEALS);
     /* Out of the way of numbers that a spawn's file actions name. */
     int high = REAL(fcntl)(leaving.memfd, F_DUPFD, ENTRY_OWN_FDS);
     REAL(close)(leaving.memfd);
@@ -111,9 +114,11 @@ static struct entry *find(const struct epoll_left *left)
 void epoll_restore(int memfd)
 {
     struct epoll_left left;
-    off_t size = lseek(memfd, 0, SEEK_END);
-    if (size <= 0 || size % (off_t)sizeof(left) || size / (off_t)sizeof(left) > LEFT_MAX)
+    if (REAL(fcntl)(memfd, F_GET_SEALS) != SEALS)
         return; /* it is not what was left: some spawn has used the number */
+    off_t size = lseek(memfd, 0, SEEK_END);
+    if (size % (off_t)sizeof(left) || size / (off_t)sizeof(left) > LEFT_MAX)
+        size = 0;
     for (off_t at = 0; at < size; at += (off_t)sizeof(left)) {
         if (pread(memfd, &left, sizeof(left), at) != (ssize_t)sizeof(left))
             break;
