@@ -14,6 +14,7 @@
  *                          1500,"addresses":["10.88.0.2/16"],"routes":[{"dst":"0.0.0.0/0","gw":
  *                          "10.88.0.1"}]}; mac, gw may be absent; kind "ethdev" has "devargs",
  *                          and may have "socketMode" (a number) and "socketGid",
+ *                          kind "tap" may have "vhostNet" ("auto", "on"),
  *                          kind "afxdp" has "xskMap" and "queues", and may have "busyPoll" with
  *                          "busyPollBudget"
  *     stackd.sock        the sidecar's attach socket (made by the sidecar)
@@ -60,6 +61,14 @@ enum dmm_port_kind {
     DMM_PORT_ETHDEV, /* a DPDK ethdev made from `devargs`: link vhostuser, … */
 };
 
+/* Of kind tap: whether the kernel's vhost moves the frames. */
+enum dmm_port_vhost_net {
+    DMM_VHOST_NET_OFF,
+    DMM_VHOST_NET_AUTO, /* where the sidecar may open DMM_VHOST_NET_DEVICE */
+    DMM_VHOST_NET_ON,
+};
+#define DMM_VHOST_NET_DEVICE "/dev/vhost-net"
+
 struct dmm_port_address {
     struct dmm_addr addr; /* port 0 */
     uint8_t prefix_len;
@@ -71,19 +80,20 @@ struct dmm_port_route {
 };
 
 struct dmm_port_config {
-    char ifname[IFNAMSIZ];           /* the CNI_IFNAME; names the port */
-    enum dmm_port_kind kind;         /* "packet", "tap", … */
-    char link[16];                   /* the link kind: "veth", "vhostuser", … for people */
-    char devargs[256];               /* ethdev only: "net_virtio_user0,path=…" */
-    uint32_t socket_mode;            /* ethdev only: of a socket that it makes; 0: the umask's */
-    uint32_t socket_gid;             /* ethdev only: and its group, */
-    bool has_socket_gid;             /* if this is set */
-    char xsk_map[DMM_PORT_MAP_PATH]; /* afxdp only: where the map of sockets is pinned */
-    unsigned queues;                 /* afxdp only: receive queues of the interface */
-    uint32_t busy_poll_us;           /* afxdp only: SO_BUSY_POLL; 0: no busy polling */
-    uint32_t busy_budget;            /* and SO_BUSY_POLL_BUDGET, frames */
-    uint8_t mac[6];                  /* all zero: the device's own */
-    uint32_t mtu;                    /* bytes of L3 */
+    char ifname[IFNAMSIZ];             /* the CNI_IFNAME; names the port */
+    enum dmm_port_kind kind;           /* "packet", "tap", … */
+    char link[16];                     /* the link kind: "veth", "vhostuser", … for people */
+    enum dmm_port_vhost_net vhost_net; /* tap only */
+    char devargs[256];                 /* ethdev only: "net_virtio_user0,path=…" */
+    uint32_t socket_mode;              /* ethdev only: of a socket that it makes; 0: the umask's */
+    uint32_t socket_gid;               /* ethdev only: and its group, */
+    bool has_socket_gid;               /* if this is set */
+    char xsk_map[DMM_PORT_MAP_PATH];   /* afxdp only: where the map of sockets is pinned */
+    unsigned queues;                   /* afxdp only: receive queues of the interface */
+    uint32_t busy_poll_us;             /* afxdp only: SO_BUSY_POLL; 0: no busy polling */
+    uint32_t busy_budget;              /* and SO_BUSY_POLL_BUDGET, frames */
+    uint8_t mac[6];                    /* all zero: the device's own */
+    uint32_t mtu;                      /* bytes of L3 */
     unsigned n_addresses;
     struct dmm_port_address addresses[DMM_PORT_ADDRESSES];
     unsigned n_routes;

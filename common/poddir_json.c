@@ -75,6 +75,33 @@ static int refuse_keys(const json_t *root, const struct dmm_json_at *at, const c
     return 0;
 }
 
+static const char *const vhost_net_names[] = {
+    [DMM_VHOST_NET_OFF] = "off",
+    [DMM_VHOST_NET_AUTO] = "auto",
+    [DMM_VHOST_NET_ON] = "on",
+};
+
+static int parse_tap(const json_t *root, const struct dmm_json_at *at, struct dmm_port_config *port,
+                     struct dmm_err *err)
+{
+    static const char *const keys[] = {"vhostNet", NULL};
+    const char *text = NULL;
+    char shown[DMM_JSON_SHOWN];
+    if (port->kind != DMM_PORT_TAP)
+        return refuse_keys(root, at, keys, DMM_PORT_TAP, err);
+    int ret = dmm_json_string(root, at, "vhostNet", false, &text, err);
+    if (ret < 0 || !text)
+        return ret;
+    for (size_t i = 0; i < sizeof(vhost_net_names) / sizeof(vhost_net_names[0]); i++) {
+        if (!strcmp(text, vhost_net_names[i])) {
+            port->vhost_net = (enum dmm_port_vhost_net)i;
+            return 0;
+        }
+    }
+    return dmm_json_fail(err, at, "vhostNet", "%s is none of \"off\", \"auto\", \"on\"",
+                         dmm_json_show(json_object_get(root, "vhostNet"), shown));
+}
+
 static int parse_ethdev(const json_t *root, const struct dmm_json_at *at,
                         struct dmm_port_config *port, struct dmm_err *err)
 {
@@ -247,10 +274,10 @@ static int parse_routes(const json_t *root, const struct dmm_json_at *at,
 static int parse_port(struct dmm_port_config *port, const json_t *root, const char *source,
                       struct dmm_err *err)
 {
-    static const char *const known[] = {"version",  "ifname",         "kind",       "link",
-                                        "devargs",  "xskMap",         "queues",     "mac",
-                                        "busyPoll", "busyPollBudget", "socketMode", "socketGid",
-                                        "mtu",      "addresses",      "routes",     NULL};
+    static const char *const known[] = {
+        "version", "ifname",    "kind",     "link",           "devargs",    "xskMap",
+        "queues",  "mac",       "busyPoll", "busyPollBudget", "socketMode", "socketGid",
+        "mtu",     "addresses", "routes",   "vhostNet",       NULL};
     const struct dmm_json_at at = {source, ""};
     int ret = dmm_json_keys(root, &at, known, err);
     if (ret == 0)
@@ -261,6 +288,8 @@ static int parse_port(struct dmm_port_config *port, const json_t *root, const ch
         ret = parse_kind(root, &at, port, err);
     if (ret == 0)
         ret = dmm_json_copy(root, &at, "link", true, port->link, sizeof(port->link), err);
+    if (ret == 0)
+        ret = parse_tap(root, &at, port, err);
     if (ret == 0)
         ret = parse_ethdev(root, &at, port, err);
     if (ret == 0)
@@ -347,6 +376,8 @@ json_t *dmm_port_config_json(const struct dmm_port_config *port)
     bad |= json_object_set_new(root, "ifname", json_string(port->ifname));
     bad |= json_object_set_new(root, "kind", json_string(kind_names[port->kind]));
     bad |= json_object_set_new(root, "link", json_string(port->link));
+    if (port->vhost_net != DMM_VHOST_NET_OFF)
+        bad |= json_object_set_new(root, "vhostNet", json_string(vhost_net_names[port->vhost_net]));
     if (port->kind == DMM_PORT_ETHDEV)
         bad |= json_object_set_new(root, "devargs", json_string(port->devargs));
     if (port->socket_mode)

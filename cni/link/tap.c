@@ -34,24 +34,47 @@
 
 #define DEVICE "/dev/net/tun"
 
+struct tap_conf {
+    struct dmm_uplink_conf uplink;
+    int vhost_net; /* enum dmm_port_vhost_net */
+};
+
+static const char *const vhost_words[] = {"off", "auto", "on", NULL};
+
 static const struct dmm_key keys[] = {
     DMM_UPLINK_KEYS(65521), /* a TAP device's limit */
+    {"vhostNet", DMM_KEY_WORD, offsetof(struct tap_conf, vhost_net), 0, 0, vhost_words},
     {NULL, DMM_KEY_ANY, 0, 0, 0, NULL},
 };
 
 static void defaults(void *conf)
 {
-    *(struct dmm_uplink_conf *)conf = (struct dmm_uplink_conf)DMM_UPLINK_DEFAULTS;
+    *(struct tap_conf *)conf =
+        (struct tap_conf){.uplink = DMM_UPLINK_DEFAULTS, .vhost_net = DMM_VHOST_NET_OFF};
 }
 
 static int validate(const void *conf, struct dmm_err *err)
 {
-    return dmm_uplink_validate(conf, err);
+    const struct tap_conf *tap = conf;
+    return dmm_uplink_validate(&tap->uplink, err);
+}
+
+/* What is asked for without condition has to be on the node; the container is the sidecar's to see.
+ */
+static int check_vhost_net(const struct tap_conf *conf, struct dmm_err *err)
+{
+    if (conf->vhost_net == DMM_VHOST_NET_ON && access(DMM_VHOST_NET_DEVICE, F_OK))
+        return dmm_err_set(err, errno, "link.vhostNet: " DMM_VHOST_NET_DEVICE ": %s",
+                           strerror(errno));
+    return 0;
 }
 
 static int plan(const struct dmm_link_job *job, json_t *into, struct dmm_err *err)
 {
     char mac[DMM_MAC_STRLEN];
+    int rc = job->netns_fd < 0 ? 0 : check_vhost_net(job->conf, err); /* not for DEL */
+    if (rc)
+        return rc;
     if (json_object_set_new(into, "mac", json_string(dmm_mac_format(job->mac, mac))))
         return dmm_err_set(err, ENOMEM, "link: out of memory");
     return dmm_uplink_plan(job, into, err);
@@ -134,7 +157,9 @@ static int apply(const struct dmm_link_job *job, const json_t *plan_json,
     const struct dmm_uplink_end end = {.name = host, .mac = mac};
     if (!host)
         return -EINVAL;
+    const struct tap_conf *conf = job->conf;
     made->port.kind = DMM_PORT_TAP;
+    made->port.vhost_net = (enum dmm_port_vhost_net)conf->vhost_net;
     dmm_link_stable_mac(mac, job->network, job->container_id, job->ifname, "wire");
     int rc = dmm_uplink_apply(job, plan_json, &end, made, err);
     if (!rc)
@@ -204,13 +229,15 @@ static int status(const void *conf, struct dmm_err *err)
 {
     if (access(DEVICE, R_OK | W_OK))
         return dmm_err_set(err, errno, "%s: %s", DEVICE, strerror(errno));
-    return dmm_uplink_status(conf, err);
+    const struct tap_conf *tap = conf;
+    int rc = check_vhost_net(tap, err);
+    return rc ? rc : dmm_uplink_status(&tap->uplink, err);
 }
 
 const struct dmm_link_ops dmm_link_tap = {
     .kind = "tap",
     .keys = keys,
-    .conf_size = sizeof(struct dmm_uplink_conf),
+    .conf_size = sizeof(struct tap_conf),
     .by_name = true,
     .defaults = defaults,
     .validate = validate,

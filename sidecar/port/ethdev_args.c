@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sidecar/port/ethdev_args.h"
 
+#include "common/poddir.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -84,7 +86,10 @@ int ethdev_args_parse(struct ethdev_args *args, const char *devargs, unsigned nu
     if (args->virtio_user) {
         args->listens = is_on(devargs, "server");
         args->packed = is_on(devargs, "packed_vq");
-        return set_path(args, devargs, "path", err);
+        int rc = set_path(args, devargs, "path", err);
+        args->vhost_net = !strcmp(args->path, DMM_VHOST_NET_DEVICE);
+        args->kept = !args->vhost_net;
+        return rc;
     }
     if (args->vhost) {
         args->listens = !is_on(devargs, "client");

@@ -21,8 +21,9 @@ struct ethdev_args {
     char path[108];         /* the UNIX socket; empty: none */
     bool listens;           /* we make the socket */
     bool virtio_user;
-    bool kept;   /* its peer may be absent; a lost one means a new device */
-    bool packed; /* virtio_user with packed rings */
+    bool vhost_net; /* virtio_user on a TAP device, by the kernel's vhost */
+    bool kept;      /* its peer may be absent; a lost one means a new device */
+    bool packed;    /* virtio_user with packed rings */
     bool vhost;
     bool polled; /* memif: no fd says that a frame came */
     bool pci;    /* a NIC's function, by its address ("0000:01:10.0") */

@@ -115,6 +115,10 @@ static bool folder_is_there(const char *socket)
 
 static const char *why_none(const struct ethdev_port *p)
 {
+    if (p->args.vhost_net)
+        return ": " DMM_VHOST_NET_DEVICE
+               " or /dev/net/tun can't be opened, or the TAP device is not "
+               "ours";
     if (p->args.virtio_user && !folder_is_there(p->args.path))
         return ": the folder of its socket is not there: it has to be mounted into the sidecar "
                "(socketsDir of the injector)";

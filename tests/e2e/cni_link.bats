@@ -111,6 +111,29 @@ TAP='.link = {type: "tap", bridge: "cniw-br", mtu: 1400} | .sidecar = {uid: 6432
 AFXDP='.link = {type: "afxdp", bridge: "cniw-br", mtu: 1400, bpffs: .podDir} | .link.bpffs |= sub("/run$"; "/bpf")
     | .sidecar = {uid: 64321}'
 
+@test "tap: without vhost-net on the node, auto does without, and on is refused" {
+    [ ! -e /dev/vhost-net ] || skip "the node has /dev/vhost-net: tests/sriov/vhostnet.bats is what tries it"
+    pod_ns a
+    tap='.link = {type: "tap", bridge: "cniw-br", vhostNet: "auto"} | .sidecar = {uid: 64321, gid: 64321}'
+    empty=$(picture)
+    run dmm ADD a <<<"$(conf "$tap" '.link.vhostNet = "on"')"
+    refused 101 "link.vhostNet: /dev/vhost-net: No such file or directory"
+    run dmm STATUS a <<<"$(conf "$tap" '.link.vhostNet = "on"' '.cniVersion = "1.1.0"')"
+    refused 50 "link.vhostNet: /dev/vhost-net: No such file or directory"
+    [ "$(picture)$(links_in_pod a)" = "$empty" ]
+    conf "$tap" | dmm ADD a >/dev/null
+    jq -e '.kind == "tap" and .vhostNet == "auto"' "$DIR/run/pods/uid-a/ports/net1.json"
+    chmod 755 "$DIR"
+    ip netns exec cniw-a setpriv --reuid 64321 --regid 64321 --clear-groups --bounding-set -all \
+        "$DMM_BUILD/dmm-stackd" --pod-dir "$DIR/run/pods/uid-a" >"$DIR/log" 2>&1 3>&- &
+    within 20 test -S "$DIR/run/pods/uid-a/stackd.sock"
+    grep -q "port net1: without vhost-net: /dev/vhost-net: No such file or directory" "$DIR/log"
+    kill $!
+    wait $! || true
+    conf "$tap" | dmm DEL a
+    [ "$(picture)$(links_in_pod a)" = "$empty" ]
+}
+
 @test "afxdp: program, pinned map, no checksum offload at the node's end" {
     pod_ns a
     bpf_mounted

@@ -109,6 +109,28 @@ static void test_ethdev_port(void **state)
     assert_string_equal(err.text, "net1.json: devargs: is missing");
 }
 
+static void test_tap_port(void **state)
+{
+#define TAP "{\"version\":1,\"ifname\":\"net1\",\"kind\":\"tap\",\"link\":\"tap\",\"mtu\":1500"
+    UNUSED(state);
+    struct dmm_port_config again;
+    assert_int_equal(parse_port(TAP "}"), 0);
+    assert_int_equal(port.vhost_net, DMM_VHOST_NET_OFF);
+    assert_int_equal(parse_port(TAP ",\"vhostNet\":\"auto\"}"), 0);
+    assert_int_equal(port.vhost_net, DMM_VHOST_NET_AUTO);
+    json_t *json = dmm_port_config_json(&port);
+    char *text = json_dumps(json, 0);
+    assert_int_equal(dmm_port_config_parse(&again, text, strlen(text), "again", &err), 0);
+    assert_memory_equal(&again, &port, sizeof(port));
+    free(text);
+    json_decref(json);
+    assert_int_equal(parse_port(TAP ",\"vhostNet\":\"yes\"}"), -EINVAL);
+    assert_string_equal(err.text,
+                        "net1.json: vhostNet: \"yes\" is none of \"off\", \"auto\", \"on\"");
+    assert_int_equal(parse_port_with(",\"vhostNet\":\"on\""), -EINVAL);
+    assert_string_equal(err.text, "net1.json: vhostNet: is for kind \"tap\" only");
+}
+
 static void test_afxdp_port(void **state)
 {
 #define AFXDP                                                                                      \
@@ -417,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_port),
         cmocka_unit_test(test_least_port),
         cmocka_unit_test(test_ethdev_port),
+        cmocka_unit_test(test_tap_port),
         cmocka_unit_test(test_afxdp_port),
         cmocka_unit_test(test_port_refusals),
         cmocka_unit_test(test_port_member_refusals),

@@ -39,6 +39,10 @@ static void test_virtio_user(void **state)
     assert_true(a.packed);
     assert_false(a.listens);
     assert_string_equal(a.path, "/p");
+    assert_true(a.kept && !a.vhost_net);
+    assert_int_equal(
+        ethdev_args_parse(&a, "net_virtio_user0,path=/dev/vhost-net,iface=net1", 0, &err), 0);
+    assert_true(a.vhost_net && !a.kept && !a.listens);
 }
 
 static void test_memif(void **state)
