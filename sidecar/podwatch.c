@@ -81,7 +81,8 @@ static void take_message(struct dmm_control *control, struct dmm_message *messag
         control->watched.word = news->word;
         control->watched.mapping = news->mapping;
         control->watched.known = true;
-        if (control->configured)
+        /* At the end the queue is emptied when the worker is gone. */
+        if (control->configured && !control->ending)
             dmm_pod_load(control);
     }
     free(news);
