@@ -10,9 +10,9 @@ load cni_lib
 setup_file() {
     local program
     for program in containerd runc ctr; do
-        command -v $program >/dev/null || skip "no $program: real runtimes can't be tried (containerd, runc)"
+        command -v $program >/dev/null || skip_file "no $program: real runtimes can't be tried (containerd, runc)"
     done
-    /usr/bin/python3 -c 'import grpc, google.protobuf' 2>/dev/null || skip "no python3-grpcio: CRI can't be spoken"
+    /usr/bin/python3 -c 'import grpc, google.protobuf' 2>/dev/null || skip_file "no python3-grpcio: CRI can't be spoken"
     mkdir -p "$DMM_BUILD/tests"
     gcc -O2 -static -o "$DMM_BUILD/tests/pause" "$BATS_TEST_DIRNAME/cri/pause.c"
     /usr/bin/python3 "$BATS_TEST_DIRNAME/cri/cri.py" image "$DMM_BUILD/tests/pause.tar" test.local/pause:1 "$DMM_BUILD/tests/pause"

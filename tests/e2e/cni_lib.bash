@@ -8,6 +8,8 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 DMM_BUILD=${DMM_BUILD:-$TOP/build}
 PLUGINS=${PLUGINS:-/usr/lib/cni}
 DMM=$DMM_BUILD/dmm
+# shellcheck source-path=SCRIPTDIR source=skip.bash
+source "$TOP/tests/e2e/skip.bash"
 
 cni_setup() { # PREFIX
     PREFIX=$1

@@ -9,7 +9,7 @@ load within
 load cni_lib
 
 setup_file() {
-    command -v go >/dev/null || skip "no Go compiler: libcni can't be built (golang-go, golang-github-appc-cni-dev)"
+    command -v go >/dev/null || skip_file "no Go compiler: libcni can't be built (golang-go, golang-github-appc-cni-dev)"
     mkdir -p "$DMM_BUILD/tests"
     (cd "$BATS_TEST_DIRNAME/libcni" && GO111MODULE=off GOFLAGS="" GOPATH=/usr/share/gocode \
         GOCACHE=$DMM_BUILD/tests/go-cache go build -o "$DMM_BUILD/tests/drive" drive.go)

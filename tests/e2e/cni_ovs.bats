@@ -12,12 +12,12 @@ SWITCH=/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk
 PAGES=600 # of 2 MB
 
 setup_file() {
-    [ -x $SWITCH ] || skip "no Open vSwitch with DPDK (openvswitch-switch-dpdk)"
+    [ -x $SWITCH ] || skip_file "no Open vSwitch with DPDK (openvswitch-switch-dpdk)"
     export OVS=$BATS_FILE_TMPDIR
     export OVS_RUNDIR=$OVS OVS_DBDIR=$OVS OVS_LOGDIR=$OVS OVS_SYSCONFDIR=$OVS OVS_PAGES_BEFORE
     OVS_PAGES_BEFORE=$(cat /proc/sys/vm/nr_hugepages)
     [ "$OVS_PAGES_BEFORE" -ge $PAGES ] || echo $PAGES >/proc/sys/vm/nr_hugepages
-    [ "$(cat /proc/sys/vm/nr_hugepages)" -ge $PAGES ] || skip "no $PAGES hugepages to be had"
+    [ "$(cat /proc/sys/vm/nr_hugepages)" -ge $PAGES ] || skip_file "no $PAGES hugepages to be had"
     ovsdb-tool create "$OVS/conf.db" /usr/share/openvswitch/vswitch.ovsschema
     database
     vsctl --no-wait init

@@ -14,7 +14,7 @@ setup_file() {
     ln -s busybox "$P/rootfs/bin/sleep"
     ln -s busybox "$P/rootfs/bin/ip"
     tar -C "$P/rootfs" -c . | podman import - lab.local/box:1 >"$P/import.log" 2>&1 ||
-        skip "podman does not run: $(tail -1 "$P/import.log")"
+        skip_file "podman does not run: $(tail -1 "$P/import.log")"
 }
 teardown_file() { podman_teardown; }
 

@@ -5,17 +5,18 @@
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # shellcheck source-path=SCRIPTDIR source=within.bash
 source "$TOP/tests/e2e/within.bash"
+# shellcheck source-path=SCRIPTDIR source=skip.bash
+source "$TOP/tests/e2e/skip.bash"
 export DMM_BUILD=${DMM_BUILD:-$TOP/build}
 CRI=$TOP/tests/e2e/cri
 TEST_IMAGES=$DMM_BUILD/tests/images
 
 k8s_setup() { # PREFIX
     local program
-    [ -z "${SAN:-}" ] || skip "the images of unmodified apps have no sanitizer's runtime, which our libraries then need"
     for program in containerd runc ctr; do
-        command -v $program >/dev/null || skip "no $program: real runtimes can't be tried (containerd, runc)"
+        command -v $program >/dev/null || skip_file "no $program: real runtimes can't be tried (containerd, runc)"
     done
-    /usr/bin/python3 -c 'import grpc, google.protobuf, yaml' 2>/dev/null || skip "no python3-grpcio, python3-yaml"
+    /usr/bin/python3 -c 'import grpc, google.protobuf, yaml' 2>/dev/null || skip_file "no python3-grpcio, python3-yaml"
     export DIR=/run/dmm-test-$1
     k8s_teardown
     mkdir -p "$DIR"
@@ -24,6 +25,7 @@ k8s_setup() { # PREFIX
 
 # Builds what is out of date: our images from the programs, the others once.
 k8s_images() {
+    [ -z "${SAN:-}" ] || skip_file "the images of unmodified apps have no sanitizer's runtime, which our libraries then need"
     local newest=$TEST_IMAGES/dmm-stackd.tar
     mkdir -p "$TEST_IMAGES"
     if [ ! -e "$TEST_IMAGES/memcached.tar" ] || [ "$CRI/apps.py" -nt "$TEST_IMAGES/memcached.tar" ]; then

@@ -12,7 +12,7 @@ setup_file() {
     k8s_images
     local image
     for image in pause dmm-stackd dmm-shim nginx; do
-        podman load -q -i "$TEST_IMAGES/$image.tar" || skip "podman does not run here"
+        podman load -q -i "$TEST_IMAGES/$image.tar" || skip_file "podman does not run here"
     done
     # No annotations come from podman: the mapping is the configuration's.
     jq -n '{cniVersion: "0.4.0", name: "fast", plugins: [{type: "dmm", link: {type: "veth", bridge: "dmm0"},

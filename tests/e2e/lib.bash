@@ -8,6 +8,8 @@
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # shellcheck source-path=SCRIPTDIR source=within.bash
 source "$TOP/tests/e2e/within.bash"
+# shellcheck source-path=SCRIPTDIR source=skip.bash
+source "$TOP/tests/e2e/skip.bash"
 export DMM_BUILD=${DMM_BUILD:-$TOP/build}
 STACK=${DMM_TEST_STACK:-tcpip}
 

@@ -2,7 +2,7 @@
 # podman with its CNI back end, in a folder of its own.
 
 podman_setup() { # FOLDER
-    command -v podman >/dev/null || skip "no podman"
+    command -v podman >/dev/null || skip_file "no podman"
     export P=$1
     rm -rf "$P"
     mkdir -p "$P/net.d" "$P/bin" "$P/tmp"

@@ -7,7 +7,7 @@
 load lib
 
 setup_file() {
-    [ "$STACK" = tcpip ] || skip "this is about the stack tcpip"
+    [ "$STACK" = tcpip ] || skip_file "this is about the stack tcpip"
     export DMM_EXAMPLES_SUBNET6=fd00:65::/64
     lab_setup tcpo 65
     cat >"$LAB_TMP/map.json" <<M

@@ -8,7 +8,7 @@ load lib
 SIZE=3000000
 
 setup_file() {
-    [ "$STACK" = tcpip ] || skip "this is about the stack tcpip"
+    [ "$STACK" = tcpip ] || skip_file "this is about the stack tcpip"
     export DMM_EXAMPLES_SUBNET6=fd00:62::/64
     lab_setup tcpl 62
     pod up a dmm.fd.io/stack=tcpip

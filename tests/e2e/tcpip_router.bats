@@ -11,7 +11,7 @@ load lib
 SECRET='a secret of some length'
 
 setup_file() {
-    [ "$STACK" = tcpip ] || skip "this is about the stack tcpip"
+    [ "$STACK" = tcpip ] || skip_file "this is about the stack tcpip"
     export DMM_EXAMPLES_SUBNET6=fd00:63::/64
     lab_setup tcpr 63
     pod up a dmm.fd.io/stack=tcpip --options "{\"ip6_secret\": \"$SECRET\"}"

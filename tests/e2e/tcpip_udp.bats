@@ -7,7 +7,7 @@
 load lib
 
 setup_file() {
-    [ "$STACK" = tcpip ] || skip "this is about the stack tcpip"
+    [ "$STACK" = tcpip ] || skip_file "this is about the stack tcpip"
     export DMM_EXAMPLES_SUBNET6=fd00:64::/64
     lab_setup tcpu 64
     pod up a dmm.fd.io/stack=tcpip
