@@ -148,7 +148,9 @@ PRELOAD_FIRST         = $(if $(RUNTIME_$(COMPILER)_$(SAN)),$(shell $(CC) -print-
 
 E2E      ?= *
 E2E_FILES = $(wildcard tests/e2e/$(E2E:.bats=).bats)
-ORACLE_ENV = SAN=$(SAN) DMM_BUILD=$(abspath $(BUILD)) DMM_PRELOAD_FIRST="$(PRELOAD_FIRST)"
+ORACLE_ENV = SAN=$(SAN) DMM_BUILD=$(abspath $(BUILD)) DMM_PRELOAD_FIRST="$(PRELOAD_FIRST)" \
+             ASAN_OPTIONS="detect_leaks=0:verify_asan_link_order=0:$$ASAN_OPTIONS" \
+             TSAN_OPTIONS="suppressions=$(abspath tests/tsan.supp):$$TSAN_OPTIONS"
 RUN       = SAN=$(SAN) DMM_BUILD=$(abspath $(BUILD)) DMM_PRELOAD_FIRST="$(PRELOAD_FIRST)" tests/run
 
 # Not part of `make test`: emulation is slow, and what it needs is installed for it alone.
