@@ -6,27 +6,24 @@
 bats_require_minimum_version 1.5.0
 load within
 load cni_lib
+load hugepages
 load cni_kill_lib
 
 SWITCH=/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk
 PAGES=600 # of 2 MB
 
-free_pages() { awk '$1 == "HugePages_Free:" { print $2 }' /proc/meminfo; }
-
 setup_file() {
     [ -x $SWITCH ] || skip_file "no Open vSwitch with DPDK (openvswitch-switch-dpdk)"
     export OVS=$BATS_FILE_TMPDIR
-    export OVS_RUNDIR=$OVS OVS_DBDIR=$OVS OVS_LOGDIR=$OVS OVS_SYSCONFDIR=$OVS OVS_PAGES_BEFORE
-    OVS_PAGES_BEFORE=$(cat /proc/sys/vm/nr_hugepages)
-    # Others on the machine may have some.
-    [ "$(free_pages)" -ge $PAGES ] || echo $((OVS_PAGES_BEFORE + PAGES - $(free_pages))) >/proc/sys/vm/nr_hugepages
-    [ "$(free_pages)" -ge $PAGES ] || skip_file "no $PAGES hugepages to be had"
+    export OVS_RUNDIR=$OVS OVS_DBDIR=$OVS OVS_LOGDIR=$OVS OVS_SYSCONFDIR=$OVS
+    hugepages_take $PAGES || skip_file "no $PAGES hugepages to be had"
     ovsdb-tool create "$OVS/conf.db" /usr/share/openvswitch/vswitch.ovsschema
     database
     vsctl --no-wait init
     vsctl --no-wait set Open_vSwitch . other_config:dpdk-init=true other_config:dpdk-lcore-mask=0x1 \
-        other_config:pmd-cpu-mask=0x2 other_config:pmd-maxsleep=500 other_config:dpdk-socket-mem=1024 \
-        'other_config:dpdk-extra="--no-pci --no-telemetry --iova-mode=va"'
+        other_config:pmd-cpu-mask=0x2 other_config:pmd-maxsleep=500 \
+        other_config:dpdk-socket-mem=1024 other_config:dpdk-socket-limit=1024 \
+        'other_config:dpdk-extra="--in-memory --no-pci --no-telemetry --iova-mode=va"'
     timeout 60 $SWITCH "unix:$OVS/db.sock" --pidfile --detach --log-file 3>&- >/dev/null 2>&1
     vsctl add-br cnio-sw -- set Bridge cnio-sw datapath_type=netdev
 }
@@ -45,7 +42,7 @@ teardown_file() {
         [ ! -e "$OVS/$name.pid" ] || kill -9 "$(cat "$OVS/$name.pid")" || true
     done
     ip link del cnio-sw 2>/dev/null || true
-    [ -z "${OVS_PAGES_BEFORE:-}" ] || echo "$OVS_PAGES_BEFORE" >/proc/sys/vm/nr_hugepages
+    hugepages_give
 }
 
 setup() { cni_setup cnio-p; }

@@ -6,14 +6,14 @@
 
 bats_require_minimum_version 1.5.0
 load k8s_lib
+load hugepages
 EXAMPLES=$TOP/examples/kubernetes
 SWITCH=/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk
 PAGES=700 # of 2 MB: the switch has 512, a sidecar 64
 
 setup_file() {
-    export PAGES_BEFORE
-    PAGES_BEFORE=$(cat /proc/sys/vm/nr_hugepages)
     k8s_setup k8sv
+    hugepages_take $PAGES || true # what needs them is skipped
     # The plugin's ovs-vsctl finds the switch by the environment of containerd.
     export OVS_RUNDIR=$DIR/ovs OVS_DBDIR=$DIR/ovs OVS_LOGDIR=$DIR/ovs OVS_SYSCONFDIR=$DIR/ovs
     mkdir -p "$DIR/n/seccomp/dmm" "$OVS_RUNDIR"
@@ -24,12 +24,7 @@ setup_file() {
 }
 teardown_file() {
     k8s_teardown
-    [ -z "${PAGES_BEFORE:-}" ] || echo "$PAGES_BEFORE" >/proc/sys/vm/nr_hugepages
-}
-
-hugepages() {
-    [ "$(cat /proc/sys/vm/nr_hugepages)" -ge $PAGES ] || echo $PAGES >/proc/sys/vm/nr_hugepages
-    [ "$(cat /proc/sys/vm/nr_hugepages)" -ge $PAGES ]
+    hugepages_give
 }
 
 vsctl() { in_node n timeout 20 ovs-vsctl --timeout=10 "$@"; }
@@ -40,9 +35,10 @@ switch() { # BRIDGE
         ovsdb-server $OVS_DBDIR/conf.db --remote=punix:$OVS_RUNDIR/db.sock --detach --log-file >/dev/null 2>&1"
     vsctl --no-wait init
     vsctl --no-wait set Open_vSwitch . other_config:dpdk-init=true other_config:dpdk-lcore-mask=0x1 \
-        other_config:pmd-cpu-mask=0x2 other_config:pmd-maxsleep=500 other_config:dpdk-socket-mem=1024 \
+        other_config:pmd-cpu-mask=0x2 other_config:pmd-maxsleep=500 \
+        other_config:dpdk-socket-mem=1024 other_config:dpdk-socket-limit=1024 \
         other_config:userspace-tso-enable=true \
-        'other_config:dpdk-extra="--no-pci --no-telemetry --iova-mode=va"'
+        'other_config:dpdk-extra="--in-memory --no-pci --no-telemetry --iova-mode=va"'
     in_node n timeout 60 $SWITCH "unix:$OVS_RUNDIR/db.sock" --detach --log-file >/dev/null 2>&1
     vsctl add-br "$1" -- set Bridge "$1" datapath_type=netdev
 }
@@ -82,7 +78,7 @@ read_only_and_filtered() { # POD
 
 @test "vhostuser: two pods on Open vSwitch with DPDK; sidecars without rights, under our seccomp profile" {
     [ -x $SWITCH ] || skip "no Open vSwitch with DPDK (openvswitch-switch-dpdk)"
-    hugepages || skip "no $PAGES hugepages to be had"
+    [ -n "${HUGEPAGES:-}" ] || skip "no $PAGES hugepages to be had"
     switch br-dpdk
     use_link vhostuser
     with_profile vhostuser
@@ -171,7 +167,7 @@ yaml.safe_dump(pod, sys.stdout)' "$1" "$DIR/rights.json" >"$DIR/$1.yaml"
 }
 
 @test "sriov-vfio: hugepages and IPC_LOCK alone (a vhost-user pair stands in for the device)" {
-    hugepages || skip "no $PAGES hugepages to be had"
+    [ -n "${HUGEPAGES:-}" ] || skip "no $PAGES hugepages to be had"
     local free pid
     free=$(awk '$1 == "HugePages_Free:" { print $2 }' /proc/meminfo)
     vfio_pod vfone server
