@@ -156,17 +156,6 @@ static void ends_are_told_to_all(void **state)
         assert_true(is_told(i));
 }
 
-static void a_watch_that_was_commanded_before_its_waitset_went_is_no_fault(void **state)
-{
-    struct dmm_err err;
-    (void)state;
-    sim_watch(&sims[1], listener, 1, DMM_EV_IN); /* not taken yet */
-    assert_int_equal(dmm_client_remove_waitset(client, sims[1].process, sims[1].waitset, &err), 0);
-    local_turns(&local, 2);
-    assert_string_equal(client->violation, "");
-    assert_false(client->ended);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,8 +166,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_watch_may_be_on_its_way_when_its_waitset_goes, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(ends_are_told_to_all, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(
-            a_watch_that_was_commanded_before_its_waitset_went_is_no_fault, set_up, tear_down),
     };
     dmm_log_setup("test", DMM_LOG_ERROR, false, 2);
     return cmocka_run_group_tests(tests, NULL, NULL);
