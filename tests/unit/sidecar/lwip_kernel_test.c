@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -219,6 +220,7 @@ static pid_t start(void (*body)(const char *ip), const char *ip)
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (!pid) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody in accept() */
         body(ip);
         _exit(0);
     }
