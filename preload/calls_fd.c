@@ -133,8 +133,6 @@ static int set_flags(int fd, struct entry *entry, long flags)
 {
     bool kernel = entry->phase == PHASE_UNDECIDED && entry->kernel;
     bool async = flags & O_ASYNC;
-    if (async && entry->phase == PHASE_UNDECIDED && !kernel)
-        return -EINVAL; /* which stack's news it is to tell of is not known yet */
     if (!kernel && async != signals_are_set(fd, entry)) {
         int r = signals_set(fd, entry, async);
         if (r < 0)
@@ -142,6 +140,8 @@ static int set_flags(int fd, struct entry *entry, long flags)
     }
     if (kernel && REAL(fcntl)(fd, F_SETFL, flags) < 0)
         return -errno;
+    if (kernel && async)
+        socket_change_status(entry, STATUS_SIGNALS, 0);
     uint32_t set = ((flags & O_NONBLOCK) ? STATUS_NONBLOCK : 0) |
                    ((flags & O_APPEND) ? STATUS_KEPT_APPEND : 0);
     socket_change_status(entry, set, ~set & (STATUS_NONBLOCK | STATUS_KEPT_APPEND));
@@ -256,8 +256,6 @@ static int control_stack(int fd, struct entry *entry, unsigned long request, voi
     case FIOASYNC:
         if (!arg)
             return -EFAULT;
-        if (entry->phase == PHASE_UNDECIDED)
-            return *(int *)arg == 0 ? 0 : -EINVAL;
         return signals_set(fd, entry, *(int *)arg != 0);
     case FIONREAD:
     case SIOCOUTQ:
@@ -301,6 +299,8 @@ int ioctl(int fd, libc_request request, ...)
         r = control_stack(fd, entry, request, arg);
     else
         r = REAL(ioctl)(fd, request, arg) < 0 ? -errno : 0;
+    if (r == 0 && !ours && (request == FIOASYNC || request == FIOSETOWN || request == SIOCSPGRP))
+        socket_change_status(entry, STATUS_OWNED, 0); /* goes along with the decision */
     entry_put(entry);
     return (int)result(r);
 }

@@ -7,12 +7,11 @@
 #include "preload/options.h"
 #include "preload/policy.h"
 #include "preload/replace.h"
-#include "preload/report.h"
+#include "preload/signals.h"
 #include "preload/socket.h"
 #include "sidecar/stack.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -174,6 +173,7 @@ static int take_part(struct client *client, uint32_t instance, uint16_t family, 
 
 static int become_kernel(int fd, struct entry *entry)
 {
+    const struct signals_kept kept = signals_keep(fd, entry);
     if (!entry->kernel) {
         int by = replace_make_kernel(
             entry, atomic_load_explicit(&entry->status, memory_order_relaxed) & STATUS_NONBLOCK);
@@ -185,6 +185,7 @@ static int become_kernel(int fd, struct entry *entry)
     }
     atomic_store_explicit(&entry->phase, PHASE_NATIVE, memory_order_release);
     epoll_changed(fd, entry);
+    signals_give(fd, entry, &kept);
     return 0;
 }
 
@@ -196,9 +197,6 @@ static int become_placeholder(int fd, struct entry *entry, struct client *client
     if (by < 0)
         return by;
     epoll_leave_kernel(entry);
-    if (REAL(fcntl)(fd, F_GETFL) & O_ASYNC)
-        report(REPORT_OPTION, "O_ASYNC, set before the stack was known, does not work there: set "
-                              "it after bind or connect");
     int r = replace_fd(fd, entry, by);
     if (r == 0)
         entry->kernel = false;
@@ -207,6 +205,7 @@ static int become_placeholder(int fd, struct entry *entry, struct client *client
 
 static int become_stack(int fd, struct entry *entry, struct client *client, const struct part *part)
 {
+    const struct signals_kept kept = signals_keep(fd, entry);
     int r = become_placeholder(fd, entry, client);
     if (r < 0)
         return r;
@@ -214,6 +213,7 @@ static int become_stack(int fd, struct entry *entry, struct client *client, cons
     entry->part = *part;
     atomic_store_explicit(&entry->phase, PHASE_STACK, memory_order_release);
     epoll_changed(fd, entry);
+    signals_give(fd, entry, &kept);
     return 0;
 }
 
@@ -393,6 +393,7 @@ static int become_multi(int fd, struct entry *entry, struct client *client, int 
 {
     struct late *late = entry->late;
     int r = 0;
+    const struct signals_kept kept = signals_keep(fd, entry);
     if (kernel_fd >= 0) {
         int flags = REAL(fcntl)(kernel_fd, F_GETFL);
         REAL(fcntl)(kernel_fd, F_SETFL, flags | O_NONBLOCK);
@@ -409,6 +410,7 @@ static int become_multi(int fd, struct entry *entry, struct client *client, int 
     atomic_store_explicit(&late->n_parts, n, memory_order_release);
     atomic_store_explicit(&entry->phase, PHASE_MULTI, memory_order_release);
     epoll_changed(fd, entry);
+    signals_give(fd, entry, &kept);
     return 0;
 }
 

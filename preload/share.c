@@ -87,20 +87,26 @@ static int export_entry(int fd, struct entry *entry, char text[128])
     return 0;
 }
 
-int share_export(int fd, struct entry *entry)
+int share_export_locked(int fd, struct entry *entry)
 {
     char text[128] = "it was reset";
     int r = -ECONNRESET;
-    if (entry->kind != ENTRY_SOCKET)
-        return 0;
-    lock_take(&entry->lock, LOCK_PRIVATE);
     if (entry->phase == PHASE_NATIVE || (entry->phase == PHASE_UNDECIDED && entry->kernel))
         r = 0;
     else if (entry->client && !client_is_dead(entry->client))
         r = up_to_date(entry) ? 0 : export_entry(fd, entry, text);
-    lock_drop(&entry->lock);
     if (r < 0)
         report(REPORT_SHARE, "a socket cannot be handed to another program: %s", text);
+    return r;
+}
+
+int share_export(int fd, struct entry *entry)
+{
+    if (entry->kind != ENTRY_SOCKET)
+        return 0;
+    lock_take(&entry->lock, LOCK_PRIVATE);
+    int r = share_export_locked(fd, entry);
+    lock_drop(&entry->lock);
     return r;
 }
 

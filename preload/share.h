@@ -29,6 +29,8 @@
 
 /* 0, or a negative errno (reported): whoever gets the fd finds it dead. */
 int share_export(int fd, struct entry *entry);
+/* The same under the entry's lock. */
+int share_export_locked(int fd, struct entry *entry);
 /* `fd` has just come from elsewhere and may be a placeholder: it becomes what it stands for, or, if
  * that can't be had (reported), a dead socket. Anything else stays what it is. */
 void share_received(int fd);

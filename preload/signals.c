@@ -7,24 +7,20 @@
 #include <errno.h>
 #include <fcntl.h>
 
-/* Who is to get which signal. */
-struct owner {
-    struct f_owner_ex who;
-    int signal;
-};
-
-static struct owner owner_of(int fd)
+static struct signals_kept look(int fd)
 {
-    struct owner owner = {.signal = REAL(fcntl)(fd, F_GETSIG)};
-    if (REAL(fcntl)(fd, F_GETOWN_EX, &owner.who) < 0)
-        owner.who = (struct f_owner_ex){.type = F_OWNER_PID};
-    return owner;
+    struct signals_kept kept = {.any = true, .signal = REAL(fcntl)(fd, F_GETSIG)};
+    int flags = REAL(fcntl)(fd, F_GETFL);
+    kept.async = flags >= 0 && (flags & O_ASYNC);
+    if (REAL(fcntl)(fd, F_GETOWN_EX, &kept.who) < 0)
+        kept.who = (struct f_owner_ex){.type = F_OWNER_PID};
+    return kept;
 }
 
-static void give_owner(int fd, const struct owner *owner)
+static void give_owner(int fd, const struct signals_kept *kept)
 {
-    REAL(fcntl)(fd, F_SETOWN_EX, &owner->who);
-    REAL(fcntl)(fd, F_SETSIG, owner->signal > 0 ? owner->signal : 0);
+    REAL(fcntl)(fd, F_SETOWN_EX, &kept->who);
+    REAL(fcntl)(fd, F_SETSIG, kept->signal > 0 ? kept->signal : 0);
 }
 
 static int companion(struct entry *entry)
@@ -40,27 +36,54 @@ static int set_async(int fd, bool on)
                : 0;
 }
 
+/* To the fd's file, and, where that is the kernel's socket, to the companion too. */
+static int give(int fd, struct entry *entry, const struct signals_kept *kept)
+{
+    give_owner(fd, kept);
+    int r = set_async(fd, kept->async);
+    if (r == 0 && companion(entry) >= 0) {
+        give_owner(companion(entry), kept);
+        r = set_async(companion(entry), kept->async);
+    }
+    return r;
+}
+
 int signals_set(int fd, struct entry *entry, bool on)
 {
     int saved = errno;
-    struct owner owner = owner_of(fd);
+    struct signals_kept kept = look(fd);
     int r = 0;
+    kept.async = on;
     if (on) {
         socket_change_status(entry, STATUS_SIGNALS, 0);
         r = share_export(fd, entry);
         if (r < 0)
             socket_change_status(entry, 0, STATUS_SIGNALS);
-        else if (!entry->kernel)
-            give_owner(fd, &owner);
     }
     if (r == 0)
-        r = set_async(fd, on);
-    if (r == 0 && companion(entry) >= 0) {
-        give_owner(companion(entry), &owner);
-        r = set_async(companion(entry), on);
-    }
+        r = give(fd, entry, &kept);
     errno = saved;
     return r;
+}
+
+struct signals_kept signals_keep(int fd, struct entry *entry)
+{
+    uint32_t status = atomic_load_explicit(socket_status(entry), memory_order_relaxed);
+    if (__builtin_expect(!(status & (STATUS_SIGNALS | STATUS_OWNED)), 1))
+        return (struct signals_kept){.any = false};
+    return look(fd);
+}
+
+void signals_give(int fd, struct entry *entry, const struct signals_kept *kept)
+{
+    if (__builtin_expect(!kept->any, 1))
+        return;
+    int saved = errno;
+    if (kept->async)
+        socket_change_status(entry, STATUS_SIGNALS, 0);
+    if (entry->phase == PHASE_NATIVE || share_export_locked(fd, entry) == 0)
+        give(fd, entry, kept);
+    errno = saved;
 }
 
 bool signals_are_set(int fd, struct entry *entry)
@@ -72,7 +95,9 @@ bool signals_are_set(int fd, struct entry *entry)
 void signals_need_file(int fd, struct entry *entry)
 {
     int saved = errno;
-    if (entry->phase == PHASE_STACK)
+    if (entry->phase == PHASE_UNDECIDED)
+        socket_change_status(entry, STATUS_OWNED, 0);
+    if (!entry->kernel)
         share_export(fd, entry);
     errno = saved;
 }
@@ -80,9 +105,9 @@ void signals_need_file(int fd, struct entry *entry)
 void signals_copy_owner(int fd, struct entry *entry)
 {
     int saved = errno;
-    struct owner owner = owner_of(fd);
+    struct signals_kept kept = look(fd);
     if (companion(entry) >= 0)
-        give_owner(companion(entry), &owner);
+        give_owner(companion(entry), &kept);
     errno = saved;
 }
 

@@ -14,9 +14,20 @@
 
 #include "preload/socket.h"
 
+#include <fcntl.h>
+
 /* O_ASYNC on or off. */
 int signals_set(int fd, struct entry *entry, bool on);
 bool signals_are_set(int fd, struct entry *entry);
+/* Around a decision, under the entry's lock: what the program has said of signals by now goes over
+ * to the file that the fd is then. */
+struct signals_kept {
+    struct f_owner_ex who;
+    int signal;
+    bool any, async;
+};
+struct signals_kept signals_keep(int fd, struct entry *entry);
+void signals_give(int fd, struct entry *entry, const struct signals_kept *kept);
 /* Before F_SETOWN, F_SETSIG and their kin: the fd gets a file of its own, to keep it. */
 void signals_need_file(int fd, struct entry *entry);
 /* After them: what the fd was told, its companion is told too. */

@@ -50,6 +50,7 @@ enum {
     STATUS_STAMP = 1 << 20,    /* SO_TIMESTAMP */
     STATUS_STAMP_NS = 1 << 21, /* SO_TIMESTAMPNS */
     STATUS_SIGNALS = 1 << 22,  /* has had O_ASYNC: see signals.h */
+    STATUS_OWNED = 1 << 23,    /* F_SETOWN or F_SETSIG came before the decision */
 };
 
 #define SOCKET_AT_ONCE UINT32_MAX

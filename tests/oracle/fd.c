@@ -139,6 +139,26 @@ CASE(fcntl_async_listener, "fcntl(2): O_ASYNC of a listener, and of one that all
     SAY(close(accept(wild, NULL, NULL)));
 }
 
+CASE(fcntl_async_before, "fcntl(2): O_ASYNC, F_SETOWN and F_SETSIG before bind and connect")
+{
+    struct sockaddr_in at;
+    socklen_t len = sizeof(at);
+    int listener = o_tcp(), client = o_tcp();
+    tell_me(listener);
+    at = say_address;
+    SAY(bind(listener, SA(&at), sizeof(at)));
+    SAY(listen(listener, 4));
+    SAY(getsockname(listener, SA(&at), &len));
+    printf("%d, me %d\n", fcntl(listener, F_GETSIG), fcntl(listener, F_GETOWN) == getpid());
+    told_times = 0; /* what a bind or listen tells is its own affair */
+    SAY(fcntl(client, F_SETOWN, getpid()));
+    SAY(connect(client, SA(&at), sizeof(at)));
+    await_told(1);
+    printf("told %d, this one %d\n", told_times >= 1, told_fd == listener);
+    SAY(close(accept(listener, NULL, NULL)));
+    SAY(fcntl(client, F_GETOWN) == getpid());
+}
+
 CASE(fcntl_async_datagrams, "fcntl(2): O_ASYNC of a datagram socket; a child has it too")
 {
     char buf[4];
