@@ -5,6 +5,7 @@
 #include "cni/file.h"
 #include "cni/link/claim.h"
 #include "cni/link/podend.h"
+#include "cni/link/sriov.h"
 #include "cni/link/vf_nl.h"
 #include "cni/netns.h"
 #include "cni/result.h"
@@ -26,6 +27,7 @@ struct plan {
     const char *owner;
     const char *device;
     const char *alias; /* that it has while it is away */
+    const char *pci;   /* the function behind it; "": none that we know */
     uint8_t mac[6];
     unsigned mtu;
     bool software; /* it dies with its namespace */
@@ -39,11 +41,11 @@ static int read_plan(struct plan *plan, const json_t *json, struct dmm_err *err)
     int mtu, was_mtu, up, software;
     memset(plan, 0, sizeof(*plan));
     if (json_unpack((json_t *)json,
-                    "{s:s, s:s, s:s, s:b, s:s, s:i, s:{s:s, s:i, s:b, s:s, s:[ii]}}", "owner",
-                    &plan->owner, "device", &plan->device, "alias", &plan->alias, "software",
-                    &software, "mac", &mac, "mtu", &mtu, "was", "mac", &was_mac, "mtu", &was_mtu,
-                    "up", &up, "alias", &plan->was_alias, "channels", &plan->was.channels.rx,
-                    &plan->was.channels.combined) ||
+                    "{s:s, s:s, s:s, s:s, s:b, s:s, s:i, s:{s:s, s:i, s:b, s:s, s:[ii]}}", "owner",
+                    &plan->owner, "device", &plan->device, "alias", &plan->alias, "pci", &plan->pci,
+                    "software", &software, "mac", &mac, "mtu", &mtu, "was", "mac", &was_mac, "mtu",
+                    &was_mtu, "up", &up, "alias", &plan->was_alias, "channels",
+                    &plan->was.channels.rx, &plan->was.channels.combined) ||
         !dmm_cni_ifname_valid(plan->device) || dmm_mac_parse(plan->mac, mac) ||
         dmm_mac_parse(plan->was.mac, was_mac))
         return dmm_err_set(err, EINVAL, "record: plan: not what was written");
@@ -90,13 +92,22 @@ static void unlock(int *fd, const char *lock_dir, const char *device)
 
 /* ---- putting back ---- */
 
+/* By the alias; what a pod may change, by the function behind it, which it may not. */
+static int find(struct nl_sock *sock, const struct plan *plan, int *ifindex, struct dmm_err *err)
+{
+    int rc = dmm_vf_nl_find_alias(sock, plan->alias, ifindex, err);
+    if (rc || *ifindex || !*plan->pci)
+        return rc;
+    return dmm_vf_nl_find(sock, plan->pci, ifindex, err);
+}
+
 static int fetch(struct nl_sock *home, const struct plan *plan, int netns_fd, int *ifindex,
                  struct dmm_err *err)
 {
     struct nl_sock *pod __attribute__((cleanup(dmm_nl_close))) = NULL;
     int rc = dmm_nl_open(&pod, netns_fd, err);
     if (!rc)
-        rc = dmm_vf_nl_find_alias(pod, plan->alias, ifindex, err);
+        rc = find(pod, plan, ifindex, err);
     if (rc || !*ifindex)
         return rc;
     int self __attribute__((cleanup(dmm_close))) = dmm_netns_self(NULL, err);
@@ -105,7 +116,7 @@ static int fetch(struct nl_sock *home, const struct plan *plan, int netns_fd, in
     rc = dmm_vf_nl_down(pod, *ifindex, err);
     if (!rc)
         rc = dmm_vf_nl_move(pod, *ifindex, self, plan->device, err);
-    return rc ? rc : dmm_vf_nl_find_alias(home, plan->alias, ifindex, err);
+    return rc ? rc : find(home, plan, ifindex, err);
 }
 
 /* The kernel takes a namespace that died down a little later. */
@@ -115,7 +126,7 @@ static int await(struct nl_sock *home, const struct plan *plan, int *ifindex, st
     int rc = 0;
     for (unsigned waited = 0; !rc && !*ifindex && waited < RETURN_MS; waited += POLL_MS) {
         nanosleep(&pause, NULL);
-        rc = dmm_vf_nl_find_alias(home, plan->alias, ifindex, err);
+        rc = find(home, plan, ifindex, err);
     }
     return rc;
 }
@@ -132,7 +143,7 @@ static bool untouched(struct nl_sock *home, const struct plan *plan)
 static int bring_home(struct nl_sock *home, const struct plan *plan, int netns_fd, int *ifindex,
                       struct dmm_err *err)
 {
-    int rc = dmm_vf_nl_find_alias(home, plan->alias, ifindex, err);
+    int rc = find(home, plan, ifindex, err);
     if (rc || *ifindex || untouched(home, plan))
         return rc;
     rc = netns_fd >= 0 ? fetch(home, plan, netns_fd, ifindex, err) : 0;
@@ -248,18 +259,22 @@ static int write_plan(const struct dmm_link_job *job, const struct dmm_vf_nl_dev
 {
     const struct dmm_netdev_conf *conf = job->conf;
     char alias[IFNAMSIZ];
+    char pci[DMM_PCI_ADDR];
     char mac[DMM_MAC_STRLEN];
     char was_mac[DMM_MAC_STRLEN];
     const char *was_alias = rtnl_link_get_ifalias((struct rtnl_link *)link);
     char *owner = dmm_claim_owner(job);
     dmm_link_host_name(alias, job);
-    json_t *all = json_pack(
-        "{s:s, s:s, s:s, s:b, s:s, s:i, s:{s:s, s:i, s:b, s:s, s:[ii]}}", "owner", owner, "device",
-        dev->name, "alias", alias, "software", rtnl_link_get_type((struct rtnl_link *)link) != NULL,
-        "mac", dmm_mac_format(job->mac_given ? job->mac : dev->mac, mac), "mtu",
-        conf->mtu ? (int)conf->mtu : (int)dev->mtu, "was", "mac", dmm_mac_format(dev->mac, was_mac),
-        "mtu", (int)dev->mtu, "up", dev->up, "alias", was_alias ? was_alias : "", "channels",
-        (int)dev->channels.rx, (int)dev->channels.combined);
+    if (dmm_pci_of_interface(DMM_SYSFS, dev->name, pci))
+        *pci = '\0';
+    json_t *all = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:i, s:{s:s, s:i, s:b, s:s, s:[ii]}}",
+                            "owner", owner, "device", dev->name, "alias", alias, "pci", pci,
+                            "software", rtnl_link_get_type((struct rtnl_link *)link) != NULL, "mac",
+                            dmm_mac_format(job->mac_given ? job->mac : dev->mac, mac), "mtu",
+                            conf->mtu ? (int)conf->mtu : (int)dev->mtu, "was", "mac",
+                            dmm_mac_format(dev->mac, was_mac), "mtu", (int)dev->mtu, "up", dev->up,
+                            "alias", was_alias ? was_alias : "", "channels", (int)dev->channels.rx,
+                            (int)dev->channels.combined);
     int rc = all && !json_object_update(into, all) ? 0 : -1;
     json_decref(all);
     free(owner);

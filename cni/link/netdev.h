@@ -3,15 +3,16 @@
  * netdev: an interface of the node that goes into a pod under the attachment's name, and comes back
  * as it was: name, address, MTU, queues, up or down.
  *
- * While it is away its alias says whose it is, so that it is found again under whatever name: in
- * the pod, or on the node, where the kernel brings a NIC's interface when the pod's namespace dies.
- * (It does not bring home interfaces of software, as veth: those die with the namespace.) The alias
- * that it had is put back last.
+ * While it is away its alias says whose it is, so that it is found again under whatever name (and
+ * a PCI function's by that, should the pod have changed the alias): in the pod, or on the node,
+ * where the kernel brings a NIC's interface when the pod's namespace dies. (It does not bring home
+ * interfaces of software, as veth: those die with the namespace.) The alias that it had is put back
+ * last.
  *
  * Who has it is a claim (cni/link/claim.h) under its name, looked at and changed under the lock of
  * that name; its file is there only while somebody holds it.
  *
- * In the plan: "owner", "device", "alias", "mac", "mtu", and "was": what it was before.
+ * In the plan: "owner", "device", "alias", "pci", "mac", "mtu", and "was": what it was before.
  */
 #ifndef DMM_CNI_NETDEV_H
 #define DMM_CNI_NETDEV_H

@@ -311,6 +311,7 @@ afxdp='.link += {type: "afxdp", mtu: 1400} | .link.bpffs = (.podDir | sub("/run$
     sriov_conf "$afxdp" 'del(.link.pf) | .link.device = "'"$name"'"' >"$DIR/conf"
     dmm ADD a <"$DIR/conf" >/dev/null
     [ -z "$(interface_of "$(vf_pci 0)")" ]
+    ip -n sv-a link set net1 alias "not the plugin's" # a pod may, and gains nothing by it
     ip netns del sv-a
     NETNS='' dmm DEL a <"$DIR/conf"
     same_vfs
