@@ -157,6 +157,7 @@ def load_known(stack, all_cases):
     """{case: (reason, [diff lines])} of what is listed for the stack."""
     known = {}
     lines = None
+    here = {stack, "SAN=" + os.environ.get("SAN", "")}
     with open(HERE + "/known.txt", encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             line = line.rstrip("\n")
@@ -170,7 +171,7 @@ def load_known(stack, all_cases):
             *stacks, cases = head.split()
             if not stacks or not reason:
                 raise SystemExit(f"known.txt:{number}: not \"STACK... CASE[,CASE]: REASON\"")
-            lines = [] if stack in stacks else None
+            lines = [] if not here.isdisjoint(stacks) else None
             for pattern in cases.split(",") if lines is not None else []:
                 matching = fnmatch.filter(all_cases, pattern)
                 if not matching:
