@@ -237,7 +237,7 @@ static void next_batch(struct stream *st)
         else if (any(st, 20) == 0)
             at += any(st, 3000);
         snprintf(st->text[i], sizeof(st->text[i]), "%s %u:%u(%u) ack 1 win %u",
-                 any(st, 10) ? "." : "P.", at, at + len, len, any(st, 15) ? 500 : 501);
+                 any(st, 10) ? "." : "P.", at, at + len, len, any(st, 15) ? 500U : 501U);
         st->segments[i] = st->text[i];
         if (at == st->end)
             st->end += len;
