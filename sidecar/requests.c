@@ -124,7 +124,7 @@ static bool renamed(const struct work *work)
     const struct dmm_process *process = &work->client->processes[work->process];
     return process->pid != work->request->pid ||
            (work->request->comm[0] &&
-            memcmp(process->comm, work->request->comm, sizeof(process->comm)));
+            memcmp(process->comm, work->request->comm, sizeof(process->comm)) != 0);
 }
 
 static void do_name(void *arg)
