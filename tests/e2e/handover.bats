@@ -43,7 +43,7 @@ get() { # FILE: from nginx
     local asking=$!
     kill -USR2 "$old"
     within 5 test -s "$dir/nginx.pid.oldbin"
-    within 5 eval "[ \"\$(cat '$dir/nginx.pid')\" != '$old' ]"
+    within 5 eval "[ -s '$dir/nginx.pid' ] && [ \"\$(cat '$dir/nginx.pid')\" != '$old' ]"
     new=$(cat "$dir/nginx.pid")
     within 5 eval "[ \$(pgrep -c -P '$new') -ge 2 ]"
     kill -QUIT "$old"
