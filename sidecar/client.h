@@ -45,6 +45,7 @@ struct dmm_channel_private {
 struct dmm_waitset_private {
     bool used;
     bool dirty; /* in the client's list of doorbells to ring */
+    bool told;  /* also of what is not on its ready list: an answer, room in a channel */
     /* Given back, but its old owner still takes what is left on the ready list: a new owner's first
      * news would go with it. Until the old one has closed its end of the doorbell. */
     bool lingers;
@@ -149,6 +150,9 @@ void dmm_client_end_if_unused(struct dmm_client *client);
 void dmm_client_sweep(struct dmm_client *client, uint64_t now);
 /* The doorbell of a waitset of ours, at the end of the turn, if it is armed then. */
 void dmm_client_wake(struct dmm_client *client, uint32_t waitset);
+/* The same for what was put on its ready list: not if the app has taken the list by then. A nested
+ * epoll set would become readable by what has been looked at. */
+void dmm_client_wake_for_news(struct dmm_client *client, uint32_t waitset);
 /* Rings the doorbells of dirty waitsets. Returns how many. */
 unsigned dmm_client_ring_doorbells(struct dmm_client *client);
 void dmm_client_set_policy(struct dmm_client *client, const struct dmm_policy *policy);

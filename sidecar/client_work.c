@@ -120,7 +120,7 @@ void dmm_client_sweep(struct dmm_client *client, uint64_t now)
     }
 }
 
-void dmm_client_wake(struct dmm_client *client, uint32_t waitset)
+void dmm_client_wake_for_news(struct dmm_client *client, uint32_t waitset)
 {
     struct dmm_waitset_private *mine = &client->waitsets[waitset];
     if (mine->dirty)
@@ -135,6 +135,18 @@ void dmm_client_wake(struct dmm_client *client, uint32_t waitset)
     }
 }
 
+void dmm_client_wake(struct dmm_client *client, uint32_t waitset)
+{
+    client->waitsets[waitset].told = true;
+    dmm_client_wake_for_news(client, waitset);
+}
+
+/* Relaxed: an empty list is one that the app took after our push. */
+static bool has_news(struct dmm_client *client, uint16_t waitset)
+{
+    return atomic_load_explicit(&dmm_client_waitset(client, waitset)->ready, memory_order_relaxed);
+}
+
 unsigned dmm_client_ring_doorbells(struct dmm_client *client)
 {
     unsigned n = 0;
@@ -143,7 +155,9 @@ unsigned dmm_client_ring_doorbells(struct dmm_client *client)
         struct dmm_waitset_private *mine = &client->waitsets[waitset];
         client->first_dirty = mine->next_dirty;
         mine->dirty = false;
-        if (!mine->used || !dmm_should_wake(&dmm_client_waitset(client, waitset)->armed))
+        bool wanted = mine->used && (mine->told || has_news(client, waitset));
+        mine->told = false;
+        if (!wanted || !dmm_should_wake(&dmm_client_waitset(client, waitset)->armed))
             continue;
         /* A full doorbell is rung already; a closed one is the app's loss. */
         (void)!send(mine->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -87,7 +87,7 @@ static bool push(struct dmm_sock *sock, uint32_t slot, uint32_t events)
         sock->flags |= DMM_SOCK_DEFERRED;
         client->deferred = true;
     }
-    dmm_client_wake(client, mine->waitset);
+    dmm_client_wake_for_news(client, mine->waitset);
     /* Relaxed: who no longer sleeps, or does so from now on, has yet to look at its list. */
     return !woken && atomic_load_explicit(&dmm_client_waitset(client, mine->waitset)->armed,
                                           memory_order_relaxed) == 1;
@@ -212,8 +212,6 @@ int dmm_sock_watches_inherit(struct dmm_sock *sock, const struct dmm_freed_socke
 
 /* ---- the end of a turn ---- */
 
-/* `n`: how often there was news. As many sleepers in exclusive waitsets are woken, the others of
- * that kind are left asleep. */
 /* O_ASYNC: a byte for whoever has the socket, if there is none in the placeholder. */
 static void ring_bell(const struct dmm_sock *sock)
 {
@@ -222,6 +220,8 @@ static void ring_bell(const struct dmm_sock *sock)
         (void)!send(sock->bell - 1, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* `n`: how often there was news. As many sleepers in exclusive waitsets are woken, the others of
+ * that kind are left asleep. */
 static void push_all(struct dmm_sock *sock, uint32_t events, unsigned n)
 {
     if (sock->flags & DMM_SOCK_ROOM) {
@@ -258,7 +258,7 @@ static void link_deferred(struct dmm_sock *sock)
             sock->flags |= DMM_SOCK_DEFERRED;
             sock->client->deferred = true;
         }
-        dmm_client_wake(sock->client, waitset);
+        dmm_client_wake_for_news(sock->client, waitset);
     }
 }
 

@@ -49,7 +49,7 @@ def parse_arguments():
 
 
 def sh(*words):
-    subprocess.run(words, check=True)
+    return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 class Pod:
@@ -79,6 +79,11 @@ class Pod:
         sh("ip", "addr", "add", KERNEL[1] + "/64", "dev", "k0", "nodad")
         sh("ip", "link", "set", "k0", "up")
         sh("ip", "link", "set", "net1", "up")
+        # The kernel tells of the carrier when it comes to it; until then lwIP has no route.
+        for _ in range(100 * FACTOR):
+            if '"operstate":"UP"' in sh("ip", "-j", "link", "show", "net1"):
+                break
+            time.sleep(0.05)
         self.write("ports/net1.json", {
             "version": 1, "ifname": "net1", "kind": "packet", "link": "veth",
             "mac": "02:00:00:00:98:02", "mtu": 1500,
