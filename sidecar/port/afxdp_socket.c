@@ -26,7 +26,7 @@ const char afxdp_busy_poll[] = "busy polling";
 
 /* A socket that was just closed holds its queue, and its memory is counted as locked by our user,
  * until the kernel has cleaned up behind it. */
-#define BUSY_TRIES 50
+#define BUSY_TRIES 150
 #define BUSY_NS    20000000
 
 static size_t umem_bytes(const struct afxdp_port *p)
