@@ -21,11 +21,10 @@ static void wake_stalled(struct dmm_client *client, uint32_t id)
     if (!dmm_should_wake(&channel->stalled))
         return;
     uint32_t waitset = atomic_load_explicit(&channel->stalled_waitset, memory_order_acquire);
-    if (waitset >= DMM_CLIENT_WAITSETS || !client->waitsets[waitset].used) {
+    if (waitset >= DMM_CLIENT_WAITSETS)
         dmm_client_violation(client, "channel %u: stalled_waitset %u does not exist", id, waitset);
-        return;
-    }
-    dmm_client_wake(client, waitset);
+    else if (client->waitsets[waitset].used) /* else its thread has found room and ended */
+        dmm_client_wake(client, waitset);
 }
 
 static unsigned channel_commands(struct dmm_client *client, uint32_t id, unsigned budget)

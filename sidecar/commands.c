@@ -366,14 +366,24 @@ static bool own_waitset(const struct context *c, uint32_t waitset)
            client->waitsets[waitset].process == c->process;
 }
 
+/* A waitset that was given back. A thread that ends does not wait for what it commanded, and
+ * another one that stands between its reservation and its command holds up the channel behind it.
+ */
+static bool is_gone(const struct context *c, uint32_t waitset)
+{
+    return waitset < DMM_CLIENT_WAITSETS && !c->client->waitsets[waitset].used;
+}
+
 static int32_t do_watch(struct context *c)
 {
     uint32_t slot = c->command->watch.slot;
     uint32_t waitset = c->command->watch.waitset;
-    if (!own_waitset(c, waitset))
+    bool gone = is_gone(c, waitset);
+    if (!gone && !own_waitset(c, waitset))
         dmm_client_violation(c->client, "WATCH: waitset %u is not one of process %u", waitset,
                              c->process);
-    else if (dmm_sock_watch(c->sock, slot, waitset, c->command->watch.events))
+    else if (gone ? dmm_sock_unwatch(c->sock, slot)
+                  : dmm_sock_watch(c->sock, slot, waitset, c->command->watch.events))
         dmm_client_violation(c->client, "WATCH: socket %u has no watch slot %u", c->sock->index,
                              slot);
     return 0;

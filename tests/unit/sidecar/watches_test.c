@@ -144,6 +144,19 @@ static void a_watch_may_be_on_its_way_when_its_waitset_goes(void **state)
     assert_true(is_told(2));
 }
 
+/* The same where the command comes only after that: the slot is free for the next one. */
+static void a_watch_may_come_after_its_waitset_went(void **state)
+{
+    struct dmm_err err;
+    (void)state;
+    assert_int_equal(dmm_client_remove_waitset(client, sims[1].process, sims[1].waitset, &err), 0);
+    sim_watch(&sims[1], listener, 1, DMM_EV_IN);
+    local_turns(&local, 2);
+    assert_false(client->ended);
+    assert_int_equal(local.worker.stats.violations, 0);
+    assert_int_equal(atomic_load(&sim_socket(&sims[1], listener)->watches[1].owner), 0);
+}
+
 static void ends_are_told_to_all(void **state)
 {
     (void)state;
@@ -163,6 +176,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(of_the_exclusive_one_sleeper_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_next_one_wakes_another, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_the_dead_were_told_of_others_hear, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_watch_may_come_after_its_waitset_went, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_watch_may_be_on_its_way_when_its_waitset_goes, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(ends_are_told_to_all, set_up, tear_down),
