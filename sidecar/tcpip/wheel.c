@@ -24,6 +24,15 @@ static void list_remove(struct wheel_timer *timer)
     timer->pprev = NULL;
 }
 
+static bool slot_empty(struct wheel_timer *const lists[WHEEL_WAYS])
+{
+    for (unsigned way = 0; way < WHEEL_WAYS; way++) {
+        if (lists[way] != NULL)
+            return false;
+    }
+    return true;
+}
+
 /* `timer->expires` > tick. */
 static void place(struct wheel *wheel, struct wheel_timer *timer)
 {
@@ -31,7 +40,7 @@ static void place(struct wheel *wheel, struct wheel_timer *timer)
         (unsigned)(63 - __builtin_clzll(timer->expires ^ wheel->tick)) / DIGIT_BITS;
     const unsigned slot = (timer->expires >> (level * DIGIT_BITS)) % WHEEL_SLOTS;
 
-    list_push(&wheel->slots[level][slot], timer);
+    list_push(&wheel->slots[level][slot][wheel->way++ % WHEEL_WAYS], timer);
     wheel->bitmap[level] |= 1ULL << slot;
 }
 
@@ -46,14 +55,16 @@ void wheel_disarm(struct wheel *wheel, struct wheel_timer *timer)
     if (timer->pprev == NULL)
         return;
 
-    struct wheel_timer **first = &wheel->slots[0][0];
-    const uintptr_t at = (uintptr_t)timer->pprev - (uintptr_t)first;
+    const uintptr_t at = (uintptr_t)timer->pprev - (uintptr_t)wheel->slots;
 
     list_remove(timer);
-    /* It was the head of a slot and nothing follows: the slot is empty now. */
+    /* It was the head of a list of a slot and nothing follows: the slot may be empty now. */
     if (at < sizeof(wheel->slots) && timer->next == NULL) {
-        const unsigned index = (unsigned)(at / sizeof(*first));
-        wheel->bitmap[index / WHEEL_SLOTS] &= ~(1ULL << (index % WHEEL_SLOTS));
+        const unsigned index = (unsigned)(at / sizeof(wheel->slots[0][0]));
+        const unsigned level = index / WHEEL_SLOTS, slot = index % WHEEL_SLOTS;
+
+        if (slot_empty(wheel->slots[level][slot]))
+            wheel->bitmap[level] &= ~(1ULL << slot);
     }
 }
 
@@ -78,10 +89,12 @@ void wheel_arm(struct wheel *wheel, struct wheel_timer *timer, uint64_t deadline
 void wheel_clear(struct wheel *wheel)
 {
     for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
-        for (unsigned slot = 0; slot < WHEEL_SLOTS; slot++) {
-            for (struct wheel_timer *t = wheel->slots[level][slot]; t != NULL; t = t->next)
+        for (unsigned i = 0; i < WHEEL_SLOTS * WHEEL_WAYS; i++) {
+            struct wheel_timer **head = &wheel->slots[level][i / WHEEL_WAYS][i % WHEEL_WAYS];
+
+            for (struct wheel_timer *t = *head; t != NULL; t = t->next)
                 t->pprev = NULL;
-            wheel->slots[level][slot] = NULL;
+            *head = NULL;
         }
         wheel->bitmap[level] = 0;
     }
@@ -104,13 +117,40 @@ static bool next_slot(const struct wheel *wheel, unsigned *level, unsigned *slot
     return false;
 }
 
-/* Takes a slot's list as `due`, keeping the heads' back pointers right. */
+/* Takes a slot's lists as `due`, keeping the heads' back pointers right. */
 static void take_slot(struct wheel *wheel, unsigned level, unsigned slot)
 {
-    wheel->due = wheel->slots[level][slot];
-    wheel->due->pprev = &wheel->due;
-    wheel->slots[level][slot] = NULL;
+    for (unsigned way = 0; way < WHEEL_WAYS; way++) {
+        struct wheel_timer **head = &wheel->slots[level][slot][way];
+
+        wheel->due[way] = *head;
+        if (*head != NULL)
+            (*head)->pprev = &wheel->due[way];
+        *head = NULL;
+        __builtin_prefetch(wheel->due[way]);
+    }
     wheel->bitmap[level] &= ~(1ULL << slot);
+}
+
+/* Fires the first of each list in turn, so that the next of it has time to come. */
+static unsigned fire_due(struct wheel *wheel, struct tcpip *ip)
+{
+    unsigned fired = 0, before;
+
+    do {
+        before = fired;
+        for (unsigned way = 0; way < WHEEL_WAYS; way++) {
+            struct wheel_timer *timer = wheel->due[way];
+
+            if (timer == NULL)
+                continue;
+            list_remove(timer);
+            __builtin_prefetch(wheel->due[way]);
+            timer->fire(ip, timer);
+            fired++;
+        }
+    } while (fired != before);
+    return fired;
 }
 
 unsigned wheel_advance(struct wheel *wheel, struct tcpip *ip, uint64_t now)
@@ -123,18 +163,7 @@ unsigned wheel_advance(struct wheel *wheel, struct tcpip *ip, uint64_t now)
     while (next_slot(wheel, &level, &slot, &tick) && tick <= target) {
         wheel->tick = tick;
         take_slot(wheel, level, slot);
-        while (wheel->due != NULL) {
-            struct wheel_timer *timer = wheel->due;
-
-            list_remove(timer);
-            __builtin_prefetch(wheel->due);
-            if (timer->expires > wheel->tick) {
-                place(wheel, timer);
-            } else {
-                timer->fire(ip, timer);
-                fired++;
-            }
-        }
+        fired += fire_due(wheel, ip);
     }
     if (target > wheel->tick)
         wheel->tick = target;

@@ -4,8 +4,7 @@
 #include "sidecar/tcpip/tcp/seq.h"
 #include "sidecar/tcpip/tcp/tcb.h"
 
-#define MIN_RCV_MSS     536U
-#define FIRST_ANSWER_NS (1 * MS_NS)
+#define MIN_RCV_MSS 536U
 
 /* RFC 3168, 6.1.3; RFC 8257, 3.2. */
 static void congestion_seen(struct tcb *t, const struct segment *seg)
@@ -168,12 +167,6 @@ static void in_order(struct tcb *t, const struct segment *seg)
         deliver_reassembled(t);
 }
 
-static void delay_ack(struct tcb *t, uint64_t ns)
-{
-    if (t->deadline[TIMER_DELACK] == 0)
-        tcb_timer_set(t, TIMER_DELACK, t->s.ip->now + ns);
-}
-
 /* The first segment that a client sends is mostly a whole request: its ACK may go with the answer,
  * if that comes soon. What a longer delay would cost a client that sends in pieces (Nagle) is why
  * the first segments are acknowledged at once else. */
@@ -191,12 +184,12 @@ static void schedule_ack(struct tcb *t, const struct segment *seg)
     const bool quick = t->quick_acks > 0 && !(t->flags & TCB_PINGPONG);
 
     if (!(t->flags & TCB_ACK_NOW) && quick && is_first_request(t, seg)) {
-        delay_ack(t, FIRST_ANSWER_NS);
+        delack_start(t, DELACK_FIRST_ANSWER);
     } else if ((t->flags & TCB_ACK_NOW) || waiting >= 2 * t->rcv_mss || t->ooo != NULL || quick) {
         t->flags |= TCB_ACK_NOW;
         tcb_schedule(t);
     } else if (waiting > 0) {
-        delay_ack(t, t->s.ip->config.delayed_ack_ms * MS_NS);
+        delack_start(t, DELACK_ORDINARY);
     }
 }
 
@@ -243,7 +236,7 @@ static void ack_fin(struct tcb *t)
         t->flags |= TCB_ACK_NOW;
         tcb_schedule(t);
     } else {
-        delay_ack(t, t->s.ip->config.delayed_ack_ms * MS_NS);
+        delack_start(t, DELACK_ORDINARY);
     }
 }
 

@@ -92,7 +92,7 @@ static void ack_was_sent(struct tcb *t, uint32_t window)
     t->flags &= ~(uint32_t)(TCB_ACK_NOW | TCB_DSACK);
     if (t->quick_acks > 0)
         t->quick_acks--;
-    tcb_timer_clear(t, TIMER_DELACK);
+    delack_stop(t);
 }
 
 static uint8_t ecn_flags(const struct tcb *t, const struct tcb_send *send)

@@ -39,6 +39,7 @@ int tcp_create(struct tcpip *ip, char *err, size_t errlen)
         list_init(&tcp->output[i]);
     list_init(&tcp->time_wait);
     tcp->time_wait_timer.fire = time_wait_fire;
+    delack_create(tcp);
     tcpip_random(ip, &tcp->isn_key, sizeof(tcp->isn_key));
     tcpip_random(ip, &tcp->cookie_key, sizeof(tcp->cookie_key));
     ports_init(&tcp->ports, ip->config.ports_first, ip->config.ports_last, &tcp->isn_key);
@@ -150,6 +151,7 @@ static void detach(struct tcb *t)
     wheel_disarm(&t->s.ip->wheel, &t->timer);
     for (unsigned i = 0; i < TIMER_N; i++)
         t->deadline[i] = 0;
+    delack_stop(t);
     list_del(&t->out);
     if (t->listener != NULL) {
         list_del(&t->half);

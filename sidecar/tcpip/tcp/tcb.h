@@ -66,8 +66,7 @@ struct tcp_endpoint {
 enum tcb_timer {
     TIMER_RETRANSMIT, /* RTO; persist when nothing is in flight */
     TIMER_RACK,       /* reordering, or tail loss probe */
-    TIMER_DELACK,
-    TIMER_KEEPALIVE, /* also the end of FIN-WAIT-2 after close, and CORK's */
+    TIMER_KEEPALIVE,  /* also the end of FIN-WAIT-2 after close, and CORK's */
     TIMER_PACE,
     TIMER_N,
 };
@@ -116,74 +115,94 @@ enum {
     TCB_DEFERRED = 1 << 30,     /* the handshake lacks but data (TCP_DEFER_ACCEPT) */
 };
 
+/* What a connection in good order needs for each segment comes first: among many connections every
+ * line of it is a miss, which tcb_prefetch() asks for ahead. From `iss` on is the rest. */
 struct tcb {
     struct tcpip_socket s;
     struct tcp_endpoint ep;
     uint32_t flags;
 
     /* send sequence space */
-    uint32_t iss, snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2;
+    uint32_t snd_una, snd_nxt, snd_wnd, snd_wl1, snd_wl2;
     uint32_t max_wnd; /* the largest window the peer has offered */
-    uint32_t fin_seq;
-    uint32_t snd_sml;  /* end of the last small segment (Nagle after Minshall) */
-    uint16_t mss;      /* payload of a segment without options */
-    uint16_t peer_mss; /* as the peer's option says */
-    uint16_t mtu_cap;  /* what ICMP or black-hole detection allows; 0: no cap */
+    uint32_t snd_sml; /* end of the last small segment (Nagle after Minshall) */
+    uint16_t mss;     /* payload of a segment without options */
     uint8_t snd_wscale, rcv_wscale;
 
     /* receive sequence space */
-    uint32_t irs, rcv_nxt, rcv_adv; /* rcv_adv: the furthest right edge ever offered */
-    uint32_t rcv_fin;
-    uint32_t last_ack;     /* the last rcv_nxt that was sent */
-    uint32_t rcv_mss;      /* what full-sized segments of the peer carry */
-    uint32_t rcv_capacity; /* the most room the ring has shown */
-    struct reassembly *ooo;
-    struct sack_block dsack;
+    uint32_t rcv_nxt, rcv_adv; /* rcv_adv: the furthest right edge ever offered */
+    uint32_t last_ack;         /* the last rcv_nxt that was sent */
+    uint32_t rcv_mss;          /* what full-sized segments of the peer carry */
+    uint32_t rcv_capacity;     /* the most room the ring has shown */
     uint8_t quick_acks;
-
-    /* timestamps (RFC 7323) */
-    uint32_t ts_recent, ts_offset;
-    uint64_t ts_recent_at;
 
     /* recovery */
     uint8_t recovery; /* enum tcb_recovery */
     uint8_t backoffs; /* of RTO or persist */
     uint8_t dup_acks; /* without SACK only (RFC 5681, 3.2) */
     uint8_t probes;   /* keepalive probes unanswered */
-    uint8_t syn_tries;
     uint8_t tlp_tries;
-    uint32_t recover; /* recovery ends when this is acknowledged */
-    uint32_t tlp_end;
-    uint32_t undo_cwnd, undo_ssthresh; /* 0: nothing to undo */
-    uint32_t undo_bytes;               /* retransmitted and not yet told to be duplicates */
-    uint32_t retrans_ts;               /* TSval of the first retransmission (RFC 3522) */
-    uint64_t stalled_at; /* since when snd_una has not moved with data out (user timeout); 0 */
+    uint8_t chrono; /* enum tcb_chrono */
+    bool tell_sent; /* TCP_NOTSENT_LOWAT: the host hears what was sent */
+
+    /* timestamps (RFC 7323) */
+    uint32_t ts_recent, ts_offset;
+    uint64_t ts_recent_at;
+
+    struct reassembly *ooo;
     struct scoreboard sb;
     struct rack rack;
     struct rtt rtt;
-    struct prr prr;
     struct cc cc;
-
     struct net_flow flow;
 
-    /* timers: one wheel entry for the earliest; a deadline that moves on leaves it where it is */
-    struct wheel_timer timer;
+    uint64_t stalled_at;      /* since when snd_una has not moved with data out (user timeout); 0 */
+    struct list_node out;     /* output or blocked list */
+    struct list_node delayed; /* delack.c: an ACK waits, until: */
+    uint64_t ack_due;
+
+    /* timers: one wheel entry for the earliest; a deadline that moves on leaves it where it is.
+     * That it does is seen when the wheel comes to it, in this one line. */
+    _Alignas(64) struct wheel_timer timer;
     uint64_t deadline[TIMER_N]; /* 0: off */
 
-    /* pacing */
     uint64_t pace_next;    /* not before this */
     uint64_t max_pacing;   /* bytes a second; UINT64_MAX none */
     uint64_t idle_since;   /* last transmission of data */
     uint64_t last_receive; /* for keepalive */
     uint64_t confirmed_at; /* net_flow_confirm() was called */
 
-    struct list_node out;       /* output or blocked list */
+    /* counts for TCP_INFO */
+    uint64_t bytes_acked, bytes_received, bytes_sent;
+    uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
+    uint32_t delivered; /* segments */
+    uint32_t rcv_rtt_tsecr;
+    uint64_t last_ack_received, last_data_received;
+    uint64_t chrono_since, chrono_ns[CHRONO_N];
+    int soft_error;
+
+    /* what is rarely needed: opening and closing */
+    uint32_t iss, irs;
+    uint32_t fin_seq, rcv_fin;
+    uint16_t peer_mss; /* as the peer's option says */
+    uint16_t mtu_cap;  /* what ICMP or black-hole detection allows; 0: no cap */
+    uint8_t syn_tries;
+
     struct list_node half;      /* in the listener's half_open */
     struct tcb *bind_next;      /* bind table */
     struct tcb *listener;       /* half open: whose */
     struct list_node half_open; /* listener: its connections in SYN-RECEIVED */
     uint32_t n_half_open;
     uint32_t backlog;
+
+    /* loss */
+    struct sack_block dsack;
+    struct prr prr;
+    uint32_t recover; /* recovery ends when this is acknowledged */
+    uint32_t tlp_end;
+    uint32_t undo_cwnd, undo_ssthresh; /* 0: nothing to undo */
+    uint32_t undo_bytes;               /* retransmitted and not yet told to be duplicates */
+    uint32_t retrans_ts;               /* TSval of the first retransmission (RFC 3522) */
 
     /* options */
     uint32_t user_timeout_ms; /* 0: default */
@@ -193,20 +212,14 @@ struct tcb {
     uint8_t keep_count;
     uint8_t syn_count;
     uint8_t defer_accept; /* listener: so many times a SYN-ACK waits for data; 0 off */
-    bool tell_sent;       /* TCP_NOTSENT_LOWAT: the host hears what was sent */
-    int soft_error;
 
     /* counts for TCP_INFO */
-    uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans;
-    uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
+    uint64_t bytes_retrans;
     uint32_t total_retrans;
     uint32_t dsack_dups;
-    uint32_t delivered, delivered_ce; /* segments */
+    uint32_t delivered_ce;
     uint32_t reord_seen, rcv_ooopack;
-    uint32_t rcv_rtt_us, rcv_rtt_tsecr;
-    uint64_t last_ack_received, last_data_received;
-    uint64_t chrono_since, chrono_ns[CHRONO_N];
-    uint8_t chrono; /* enum tcb_chrono */
+    uint32_t rcv_rtt_us;
 };
 _Static_assert(sizeof(struct tcb) <= 1024, "a connection costs at most 1 KB");
 
@@ -219,6 +232,22 @@ struct time_wait {
     uint32_t snd_nxt, rcv_nxt, ts_recent, ts_offset;
     uint16_t window;
     bool ts;
+};
+
+/* Why an ACK waits, which says for how long. */
+enum delack_reason {
+    DELACK_FIRST_ANSWER, /* a request was the first that the peer sent */
+    DELACK_ORDINARY,
+    DELACK_N,
+};
+
+/* Connections whose ACK waits for one and the same time, so that the first to come is the first to
+ * be due. Several lists, filled in turn, for the reason of WHEEL_WAYS. */
+#define DELACK_WAYS 4
+struct delack_queue {
+    struct list_node waiting[DELACK_WAYS];
+    unsigned way; /* of the one that comes next */
+    struct wheel_timer timer;
 };
 
 #define BIND_BUCKETS 1024
@@ -244,6 +273,7 @@ struct tcp {
     uint32_t blocked;                      /* the set of those lists whose port is full */
     struct list_node time_wait;            /* oldest first */
     struct wheel_timer time_wait_timer;
+    struct delack_queue delack[DELACK_N];
     uint32_t n_half_open;
     struct hash_key isn_key, cookie_key;
     struct ports ports;
@@ -314,7 +344,7 @@ static inline uint32_t tcb_offered(const struct tcb *t)
  */
 static inline void tcb_prefetch(const struct tcb *t)
 {
-    for (size_t i = 0; i < sizeof(struct tcb); i += 64)
+    for (size_t i = 0; i < offsetof(struct tcb, iss); i += 64)
         __builtin_prefetch((const char *)t + i);
 }
 
@@ -361,6 +391,17 @@ void tcb_time_wait(struct tcb *t);
 /* The host's handle goes; frees t. */
 void tcb_release(struct tcb *t);
 const char *tcp_state_name(enum tcp_state state);
+
+/* ---- delack.c: delayed ACKs (RFC 9293, 3.8.6.3) ---- */
+
+void delack_create(struct tcp *tcp);
+/* An ACK is due before long. Does nothing if one waits already. */
+void delack_start(struct tcb *t, enum delack_reason why);
+/* It was sent, or will not be. */
+static inline void delack_stop(struct tcb *t)
+{
+    list_del(&t->delayed);
+}
 
 /* ---- timewait.c ---- */
 

@@ -152,14 +152,6 @@ static bool fire_rack(struct tcb *t)
     return true;
 }
 
-static bool fire_delack(struct tcb *t)
-{
-    t->flags |= TCB_ACK_NOW;
-    t->flags &= ~(uint32_t)TCB_PINGPONG; /* the application did not answer in time */
-    tcb_schedule(t);
-    return true;
-}
-
 /* RFC 9293, 3.8.4; and the end of an orphan's FIN-WAIT-2. */
 static bool fire_keepalive(struct tcb *t)
 {
@@ -217,8 +209,10 @@ static bool fire_pace(struct tcb *t)
 
 /* Each returns false if the connection ended. */
 static bool (*const fire[TIMER_N])(struct tcb *t) = {
-    [TIMER_RETRANSMIT] = fire_retransmit, [TIMER_RACK] = fire_rack, [TIMER_DELACK] = fire_delack,
-    [TIMER_KEEPALIVE] = fire_keepalive,   [TIMER_PACE] = fire_pace,
+    [TIMER_RETRANSMIT] = fire_retransmit,
+    [TIMER_RACK] = fire_rack,
+    [TIMER_KEEPALIVE] = fire_keepalive,
+    [TIMER_PACE] = fire_pace,
 };
 
 void tcb_timer_fire(struct tcpip *ip, struct wheel_timer *timer)

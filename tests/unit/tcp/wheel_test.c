@@ -12,10 +12,11 @@
 struct entry {
     struct wheel_timer timer;
     uint64_t deadline; /* 0: not armed */
-    unsigned fired;
+    unsigned fired, early;
 };
 
 static struct entry entries[TIMERS];
+static struct wheel w;
 static uint64_t now;
 
 static void fire(struct tcpip *ip, struct wheel_timer *timer)
@@ -24,16 +25,20 @@ static void fire(struct tcpip *ip, struct wheel_timer *timer)
 
     UNUSED(ip);
     assert_true(e->deadline != 0);
-    assert_true(now >= e->deadline);
+    if (now < e->deadline) { /* each time a level lower */
+        assert_true(++e->early < WHEEL_LEVELS);
+        wheel_arm(&w, timer, e->deadline);
+        return;
+    }
     assert_true(now < e->deadline + 2 * TICK || now - e->deadline < 1000 * TICK);
     e->deadline = 0;
+    e->early = 0;
     e->fired++;
 }
 
 static void fires_in_time(void **state)
 {
     static const uint64_t spans[] = {1, TICK, 1000 * TICK, 1000000ULL * TICK, 1ULL << 45};
-    struct wheel w;
     unsigned seed = 1;
 
     UNUSED(state);
@@ -50,6 +55,7 @@ static void fires_in_time(void **state)
         } else {
             const uint64_t span = spans[(unsigned)rand_r(&seed) % 5];
 
+            e->early = 0;
             e->deadline = now + 1 + (uint64_t)rand_r(&seed) % span;
             wheel_arm(&w, &e->timer, e->deadline);
         }
@@ -66,6 +72,50 @@ static void fires_in_time(void **state)
         for (unsigned i = 0; i < TIMERS && turn % 97 == 0; i++)
             assert_true(entries[i].deadline == 0 || entries[i].deadline + TICK > now);
     }
+}
+
+/* A far timer whose deadline moves on before its slot comes is looked at once for each time that it
+ * was put in, whatever level it lies on. */
+static void a_deadline_that_moves_on(void **state)
+{
+    const uint64_t far = 100000 * TICK;
+    struct entry e = {.timer = {.fire = fire}};
+    unsigned looks = 0;
+
+    UNUSED(state);
+    now = 1;
+    wheel_init(&w, now);
+    e.deadline = now + far;
+    wheel_arm(&w, &e.timer, e.deadline);
+    while (now < 50 * far) {
+        e.deadline = now + far; /* an answer has come: no call of the wheel */
+        looks += wheel_advance(&w, NULL, now);
+        assert_true(wheel_armed(&e.timer));
+        e.early = 0;
+        now += far / 100;
+    }
+    assert_int_equal(e.fired, 0);
+    assert_true(looks <= 100);
+    wheel_disarm(&w, &e.timer);
+    assert_true(wheel_next(&w) == UINT64_MAX);
+}
+
+/* More timers in one slot than it has lists; one goes, all others fire, and nothing is left. */
+static void many_in_one_slot(void **state)
+{
+    UNUSED(state);
+    now = 1;
+    wheel_init(&w, now);
+    for (unsigned i = 0; i < TIMERS; i++) {
+        entries[i] = (struct entry){.timer = {.fire = fire}, .deadline = 5 * TICK};
+        wheel_arm(&w, &entries[i].timer, entries[i].deadline);
+    }
+    wheel_disarm(&w, &entries[7].timer);
+    now = 5 * TICK;
+    assert_int_equal(wheel_advance(&w, NULL, now), TIMERS - 1);
+    for (unsigned i = 0; i < TIMERS; i++)
+        assert_int_equal(entries[i].fired, i != 7);
+    assert_true(wheel_next(&w) == UINT64_MAX);
 }
 
 static struct wheel again;
@@ -97,7 +147,6 @@ static void clear_unlinks_all(void **state)
 {
     struct wheel_timer *first = calloc(1, sizeof(*first)), *second = calloc(1, sizeof(*second));
     struct wheel_timer far = {.fire = fire_again};
-    struct wheel w;
 
     UNUSED(state);
     assert_true(first != NULL && second != NULL);
@@ -118,8 +167,8 @@ static void clear_unlinks_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fires_in_time),
-        cmocka_unit_test(arming_while_firing),
+        cmocka_unit_test(fires_in_time),     cmocka_unit_test(a_deadline_that_moves_on),
+        cmocka_unit_test(many_in_one_slot),  cmocka_unit_test(arming_while_firing),
         cmocka_unit_test(clear_unlinks_all),
     };
 
