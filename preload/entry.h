@@ -44,13 +44,24 @@ struct client;
 struct epoll_set;
 struct epoll_item;
 
-/* One socket on one stack instance. */
+/* One socket on one stack instance. An entry's own may get another socket under threads that are at
+ * work on it (part_replace): half the old and half the new one are two sockets of this process, and
+ * the old one ends a call as it does when it was seen whole. Reads are sequentially consistent, on
+ * x86 plain loads. */
 struct part {
-    struct dmm_socket *sock;
-    uint32_t index;   /* of sock in its region */
+    struct dmm_socket *_Atomic sock;
+    _Atomic uint32_t index; /* of sock in its region */
     uint8_t instance; /* of the mapping */
     uint8_t family;   /* that it was opened with: AF_INET under an AF_INET6 entry is mapped */
 };
+
+/* `part` gets the socket of `by`, one of the same instance and family. Under the entry's lock. */
+static inline void part_replace(struct part *part, const struct part *by)
+{
+    /* Release: what was written into the new socket comes before it. */
+    atomic_store_explicit(&part->sock, by->sock, memory_order_release);
+    atomic_store_explicit(&part->index, by->index, memory_order_release);
+}
 
 /* Through which instance a peer of a datagram socket wrote last. */
 struct peer_route {

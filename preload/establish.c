@@ -142,7 +142,7 @@ static int start_over(struct entry *entry, int error)
             options_replay(entry->client, entry, &part, &entry->late->record);
         r = bind_again(entry, &part);
         atomic_store_explicit(&part.sock->so_error, (uint32_t)error, memory_order_release);
-        entry->part = part;
+        part_replace(&entry->part, &part);
         epoll_part_replaced(entry);
     }
     lock_drop(&entry->lock);

@@ -24,7 +24,7 @@ static void list_remove(struct wheel_timer *timer)
     timer->pprev = NULL;
 }
 
-static bool slot_empty(struct wheel_timer *const lists[WHEEL_WAYS])
+static bool slot_empty(struct wheel_timer *const *lists)
 {
     for (unsigned way = 0; way < WHEEL_WAYS; way++) {
         if (lists[way] != NULL)

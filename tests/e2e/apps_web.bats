@@ -13,9 +13,12 @@ setup_file() {
     make_file "$LAB_TMP/www/64" 64
 }
 teardown_file() { lab_teardown; }
+stops() { pod exec server "${STOP[@]}" && within 10 has_sockets server true 0; }
 teardown() {
     end_started
-    [ "${#STOP[@]}" -eq 0 ] || { pod exec server "${STOP[@]}" && within 10 has_sockets server true 0; }
+    [ "${#STOP[@]}" -gt 0 ] || return 0
+    # Under TSan's runtime Apache loses the first SIGTERM after a graceful restart, also without the shim.
+    stops || { [[ ${DMM_PRELOAD_FIRST:-} = *libtsan* ]] && stops; }
 }
 
 nginx_up() {

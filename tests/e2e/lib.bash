@@ -88,11 +88,13 @@ end_served() { [ -z "${SERVER_PID:-}" ] || end_bg "$SERVER_PID"; }
 
 # Ends a pod's sidecar with SIGKILL and waits until it is gone: memory and sockets take the kernel a moment.
 kill_sidecar() { # NAME
-    local pid i
+    local pid i threads
     pid=$(pod sidecar "$1" pid)
     kill -9 "$pid"
     for ((i = 0; i < 100; i++)); do
-        grep -qs '^State:.[^ZX]' "/proc/$pid/status" || return 0
+        # The first thread may be a zombie while others still hold the process's sockets.
+        threads=("/proc/$pid/task/"*)
+        [ "${#threads[@]}" -gt 1 ] || grep -qs '^State:.[^ZX]' "/proc/$pid/status" || return 0
         sleep 0.05
     done
     echo "the sidecar of $1, pid $pid, does not end" >&2

@@ -251,14 +251,14 @@ for i in range(7): s.sendto(b"x" * 100, ("10.77.0.1", 9))'
     sleep 0.3
     finish "$LAST_PID"
     is near0 udp eq 7
-    is near0 cpu_ms lt 300
+    is near0 cpu_ms lt $((300 * ${DMM_TIME_FACTOR:-1}))
 }
 
 @test "packet: an idle port sleeps" {
     make_pair
     packet role=sink seconds=3
     wait "$LAST_PID"
-    is near0 cpu_ms lt 60
+    is near0 cpu_ms lt $((60 * ${DMM_TIME_FACTOR:-1}))
 }
 
 @test "ethdev: small and 60 KB frames there and back, unchanged" {
@@ -326,8 +326,8 @@ survives() { # PINGER VICTIM PINGER_DEVARGS VICTIM_DEVARGS [PINGER_ARG]
     virtio_end "" role=sink seconds=4
     wait "$LAST_PID"
     wait "$vhost"
-    is vhost cpu_ms lt 100
-    is virtio cpu_ms lt 100
+    is vhost cpu_ms lt $((100 * ${DMM_TIME_FACTOR:-1}))
+    is virtio cpu_ms lt $((100 * ${DMM_TIME_FACTOR:-1}))
 }
 
 @test "ethdev: a port whose peer never comes waits asleep and ends at once" {
@@ -336,12 +336,12 @@ survives() { # PINGER VICTIM PINGER_DEVARGS VICTIM_DEVARGS [PINGER_ARG]
     within 5 test -S "$SOCK"
     sleep 2
     finish "$server"
-    is virtio cpu_ms lt 100
+    is virtio cpu_ms lt $((100 * ${DMM_TIME_FACTOR:-1}))
     [ ! -e "$SOCK" ] || rm "$SOCK"
     virtio_end "" role=sink seconds=60
     sleep 1
     finish "$LAST_PID"
-    is virtio cpu_ms lt 100
+    is virtio cpu_ms lt $((100 * ${DMM_TIME_FACTOR:-1}))
 }
 
 @test "ethdev: bad device arguments are named" {

@@ -56,7 +56,7 @@ class Pod:
     """A pod directory with a sidecar, and in a namespace of its own a veth for its port."""
 
     def __init__(self, stack, build):
-        self.dir = tempfile.mkdtemp(prefix="dmm-oracle.")
+        self.dir = None
         self.build = build
         self.stack = stack
         self.sidecar = None
@@ -90,6 +90,7 @@ class Pod:
             "addresses": [STACK[0] + "/24", STACK[1] + "/64"]})
 
     def start(self):
+        self.dir = tempfile.mkdtemp(prefix="dmm-oracle.")
         stack = "tcpip" if self.stack == "kernel" else self.stack
         config = {"name": "fast", "type": stack, "ports": ["net1"]}
         if self.loop:
@@ -133,7 +134,8 @@ class Pod:
             except subprocess.TimeoutExpired:
                 self.sidecar.kill()
                 self.sidecar.wait()
-        shutil.rmtree(self.dir, ignore_errors=True)
+        if self.dir:
+            shutil.rmtree(self.dir, ignore_errors=True)
 
 
 def not_done(kernel, stack):
