@@ -3,6 +3,7 @@
 #include "preload/calls.h"
 #include "preload/entry.h"
 #include "preload/interfaces.h"
+#include "preload/options.h"
 #include "preload/result.h"
 #include "preload/signals.h"
 #include "preload/socket.h"
@@ -10,9 +11,14 @@
 #include <limits.h>
 #include <linux/close_range.h>
 #include <linux/sockios.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/syscall.h>
+
+/* Where TCP_INFO has tcpi_notsent_bytes, which C libraries' struct tcp_info lacks. */
+#define TCP_INFO_NOTSENT 144
 
 /* ---- close ---- */
 
@@ -242,6 +248,25 @@ static int count_queued(struct entry *entry, bool receive, int *value)
     return 0;
 }
 
+/* Of a stream: what waits to be sent for the first time, as the stack tells in TCP_INFO. */
+static int count_unsent(int fd, struct entry *entry, int *value)
+{
+    uint8_t info[TCP_INFO_NOTSENT + sizeof(uint32_t)];
+    socklen_t len = sizeof(info);
+    uint32_t unsent = 0;
+    if (entry->type != SOCK_STREAM)
+        return -ENOTTY;
+    for (uint32_t i = 0; i < socket_parts(entry); i++) {
+        if (socket_state(socket_part(entry, i)->sock) & DMM_SS_LISTENING)
+            return -EINVAL;
+    }
+    if (options_get(fd, entry, IPPROTO_TCP, TCP_INFO, info, &len) < 0 || len < sizeof(info))
+        return -ENOTTY; /* a stack that does not know */
+    memcpy(&unsent, info + TCP_INFO_NOTSENT, sizeof(unsent));
+    *value = unsent > INT_MAX ? INT_MAX : (int)unsent;
+    return 0;
+}
+
 static int control_stack(int fd, struct entry *entry, unsigned long request, void *arg)
 {
     switch (request) {
@@ -260,6 +285,8 @@ static int control_stack(int fd, struct entry *entry, unsigned long request, voi
     case FIONREAD:
     case SIOCOUTQ:
         return arg ? count_queued(entry, request == FIONREAD, arg) : -EFAULT;
+    case SIOCOUTQNSD:
+        return arg ? count_unsent(fd, entry, arg) : -EFAULT;
     case SIOCATMARK:
         *(int *)arg = 0;
         return 0;

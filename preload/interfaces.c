@@ -6,6 +6,7 @@
 #include "preload/socket.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
@@ -13,7 +14,8 @@
 
 bool interfaces_asked(unsigned long request)
 {
-    return request >= SIOCGIFNAME && request <= SIOCGIFHWADDR + 64;
+    /* One number among them is of a socket's queue. */
+    return request >= SIOCGIFNAME && request <= SIOCGIFHWADDR + 64 && request != SIOCOUTQNSD;
 }
 
 /* ---- the kernel's ---- */

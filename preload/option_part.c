@@ -171,6 +171,24 @@ static int set_lowat(struct dmm_socket *sock, int number)
     return 0;
 }
 
+/* CAP_NET_ADMIN, of this thread. */
+static bool is_admin(void)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    if (syscall(SYS_capget, &head, data) < 0)
+        return false;
+    return data[CAP_NET_ADMIN / 32].effective & (1u << CAP_NET_ADMIN % 32);
+}
+
+/* socket(7): not everyone may set any mark, or go before all others. */
+static bool needs_admin(const struct linux_option *option, int32_t number)
+{
+    if (option->level != SOL_SOCKET)
+        return false;
+    return option->name == SO_MARK || (option->name == SO_PRIORITY && (number < 0 || number > 6));
+}
+
 int option_set_part(struct client *client, const struct part *part,
                     const struct option_socket *socket, int level, int name, const void *value,
                     socklen_t len)
@@ -182,6 +200,8 @@ int option_set_part(struct client *client, const struct part *part,
         return set_by_stack(client, part, level, name, value, len); /* a plug-in's own, perhaps */
     if (r < 0 || !option)
         return r;
+    if (needs_admin(option, checked.number) && !is_admin())
+        return -EPERM;
     switch (option->how) {
     case HOW_FLAG:
         set_flag(part->sock, option->arg, checked.number != 0);
@@ -216,15 +236,6 @@ int option_set_part(struct client *client, const struct part *part,
 }
 
 /* ---- one option by another ---- */
-
-static bool may_force(void)
-{
-    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[2];
-    if (syscall(SYS_capget, &head, data) < 0)
-        return false;
-    return data[CAP_NET_ADMIN / 32].effective & (1u << CAP_NET_ADMIN % 32);
-}
 
 /* MCAST_JOIN_GROUP (RFC 3678, 5.1) says with 136 bytes what the older options say with 12 or 20. */
 static int translate_group(int level, const struct group_req *request, struct option_value *out)
@@ -261,7 +272,7 @@ int option_translate(const struct option_socket *socket, int level, int *name, c
             return -EINVAL;
         if (!*value)
             return -EFAULT;
-        if (!may_force())
+        if (!is_admin())
             return -EPERM;
     } else {
         struct group_req request;

@@ -170,7 +170,6 @@ static const struct byte_option {
     {SOL_IPV6, IPV6_UNICAST_HOPS, -1, 255, offsetof(struct tcpip_socket, ttl)},
     {SOL_IP, IP_MTU_DISCOVER, 0, IP_PMTUDISC_PROBE, offsetof(struct tcpip_socket, pmtudisc)},
     {SOL_IPV6, IPV6_MTU_DISCOVER, 0, IPV6_PMTUDISC_PROBE, offsetof(struct tcpip_socket, pmtudisc)},
-    {SOL_SOCKET, SO_PRIORITY, 0, 6, offsetof(struct tcpip_socket, priority)},
 };
 
 #define DEFAULT_TTL 64
@@ -193,6 +192,15 @@ static const struct byte_option *find_byte(int level, int name)
     return NULL;
 }
 
+/* What Linux, which counts a TOS as a wish for priority, makes of it (rt_tos2priority(), by bits 1
+ * to 4: RFC 1349's delay, throughput, reliability, cost). */
+static int32_t priority_of_tos(uint8_t tos)
+{
+    static const uint8_t of[16] = {0, 0, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4};
+
+    return of[tos >> 1 & 0xf];
+}
+
 static int set_byte(struct tcpip_socket *s, const struct byte_option *o, int value)
 {
     if (value < o->min || value > o->max)
@@ -200,7 +208,19 @@ static int set_byte(struct tcpip_socket *s, const struct byte_option *o, int val
     if (o->offset == offsetof(struct tcpip_socket, ttl) && value == 0)
         return -EINVAL;
     *((uint8_t *)s + o->offset) = (uint8_t)(value < 0 ? 0 : value);
+    if (o->level == SOL_IP && o->name == IP_TOS)
+        s->priority = priority_of_tos(s->tos);
     return 0;
+}
+
+static int set_priority(struct tcpip_socket *s, const void *value, uint32_t len)
+{
+    int v;
+    const int rc = socket_option_int(value, len, &v);
+
+    if (rc == 0)
+        s->priority = v;
+    return rc;
 }
 
 static int bind_to_device(struct tcpip_socket *s, const void *value, uint32_t len)
@@ -229,6 +249,8 @@ int tcpip_setsockopt(struct tcpip_socket *s, int level, int name, const void *va
     tcpip_enter(s->ip);
     if (level == SOL_SOCKET && name == SO_BINDTODEVICE)
         return bind_to_device(s, value, len);
+    if (level == SOL_SOCKET && name == SO_PRIORITY)
+        return set_priority(s, value, len);
     if (level == SOL_IPV6 && s->family != AF_INET6)
         return -ENOPROTOOPT;
     if (flag == NULL && byte == NULL)
@@ -255,6 +277,8 @@ int tcpip_getsockopt(struct tcpip_socket *s, int level, int name, void *value, u
     int v;
 
     tcpip_enter(s->ip);
+    if (level == SOL_SOCKET && name == SO_PRIORITY)
+        return socket_option_put_int(s->priority, value, len);
     if (level == SOL_IPV6 && s->family != AF_INET6)
         return -ENOPROTOOPT;
     if (flag == NULL && byte == NULL)

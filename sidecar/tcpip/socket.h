@@ -54,8 +54,13 @@ struct tcpip_socket {
     uint8_t ttl;           /* IP_TTL, IPV6_UNICAST_HOPS; 0 default */
     uint8_t bound_port;    /* SO_BINDTODEVICE: port number + 1 */
     uint8_t pmtudisc;      /* IP_MTU_DISCOVER, same values for IPv6; IP_PMTUDISC_WANT at first */
-    uint8_t priority;      /* SO_PRIORITY: kept, VLAN priority where a tag is set */
+    int32_t priority;      /* SO_PRIORITY: 0..7 is its frames' in a VLAN tag */
 };
+
+static inline uint8_t socket_pcp(const struct tcpip_socket *s)
+{
+    return s->priority >= 0 && s->priority <= 7 ? (uint8_t)s->priority : 0;
+}
 
 /* By the layers: a new socket with its ops set. -ENOBUFS over a limit, -ENOMEM. */
 int tcp_socket_open(struct tcpip *ip, struct dmm_sock *sock, uint8_t family,

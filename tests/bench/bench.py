@@ -35,7 +35,6 @@ def modes(stack):
 
 
 BUILD = single.BUILD
-WITHOUT_PODS = ("memory", "kubernetes")  # these have no use for the pods of the modes
 BEGAN = time.monotonic()
 
 
@@ -59,9 +58,17 @@ def say(text):
 
 
 def run_group(group, all_modes, rounds, results):
-    for mode in all_modes:
-        progress(f"{group[0].label}: server on {mode.label}")
-        group[0].start(mode)
+    try:
+        for mode in all_modes:
+            progress(f"{group[0].label}: server on {mode.label}")
+            group[0].start(mode)
+        run_cases(group, all_modes, rounds, results)
+    finally:
+        for mode in all_modes:
+            mode.stop()
+
+
+def run_cases(group, all_modes, rounds, results):
     for case in group:
         samples = {mode.name: [] for mode in all_modes}
         for turn in range(rounds):
@@ -76,8 +83,6 @@ def run_group(group, all_modes, rounds, results):
         add_ratios(entry)
         results.append(entry)
         print_entry(entry)
-    for mode in all_modes:
-        mode.stop()
 
 
 def add_ratios(entry):
@@ -118,57 +123,107 @@ def print_memory(figures):
         say(f"in memory: {label:44} {figure['value']:>16,.0f} {figure['unit']}")
 
 
-def main():
+def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stack", default=os.environ.get("DMM_BENCH_STACK", "tcpip"))
     parser.add_argument("--rounds", type=int, default=5, help="samples of each figure (default 5)")
-    parser.add_argument("--only", default="", help="run only cases whose label contains this; `memory`: the library alone; `kubernetes`: pods "
-                        "on containerd and the injector")
+    parser.add_argument("--only", default="", help="run only cases whose label contains this; or one part: `calls`: single calls; "
+                        "`memory`: the library alone; `single`: CNI, start, idle, memory of connections; `kubernetes`: "
+                        "pods on containerd and the injector")
     parser.add_argument("--modes", default="kvum", help="of k, v, u, m (default all; k is always run)")
     parser.add_argument("--out", default="build/bench")
     args = parser.parse_args()
-    if os.getuid() != 0:
-        sys.exit("bench.py: must run as root")
-    pods.clean()
-    os.makedirs(pods.WORK)
-    report = {}
-    chosen = [m for m in modes(args.stack) if m.name in args.modes + "k"]
-    results = []
+    if args.only and args.only not in PARTS and not any(args.only in case.label for group in cases.GROUPS for case in group):
+        parser.error(f"--only {args.only}: no case and no part is called so")
+    return args
+
+
+def calls(args, chosen):
+    figures = percall.run(BUILD, [m for m in chosen if m.name != "u"], args.rounds, progress)
+    say(json.dumps(figures, indent=2))
+    return figures
+
+
+def in_memory(args, _):
+    figures = memory.run(BUILD, args.rounds, progress)
+    print_memory(figures)
+    return figures
+
+
+def one_pod(args, chosen):
+    if not {"v", "k"} <= {m.name for m in chosen}:
+        return {"skipped": "needs the modes k and v"}
+    figures = singles(chosen, args.rounds)
+    say(json.dumps(figures, indent=2))
+    return figures
+
+
+def kubernetes(args, _):
+    figures = kube.run(BUILD, args.rounds, progress)
+    say(json.dumps(figures, indent=2))
+    return figures
+
+
+# What runs besides the cases: by --only's word, the key in the JSON, the function, whether it needs the pods.
+PARTS = {"calls": ("calls_ns", calls, True), "memory": ("tcpip_in_memory", in_memory, False),
+         "single": ("single", one_pod, True), "kubernetes": ("kubernetes", kubernetes, False)}
+
+
+def attempt(what, function, *args):
+    """The function's result. One part that fails does not take the others' figures with it."""
     try:
-        for mode in chosen if args.only not in WITHOUT_PODS else []:
-            progress(f"pods: {mode.label}")
-            mode.up()
-        for group in cases.GROUPS:
-            wanted = [case for case in group if args.only in case.label]
-            if wanted:
-                run_group(wanted, chosen, args.rounds, results)
-        report = {"kernel": platform.release(), "cpus": os.cpu_count(), "stack": args.stack, "rounds": args.rounds,
-                  "cases": results}
-        if not args.only:
-            report["calls_ns"] = percall.run(BUILD, [m for m in chosen if m.name != "u"], args.rounds, progress)
-            say(json.dumps(report["calls_ns"], indent=2))
-        if not args.only or args.only == "memory":
-            report["tcpip_in_memory"] = memory.run(BUILD, args.rounds, progress)
-            print_memory(report["tcpip_in_memory"])
-        if not args.only and {"v", "k"} <= {m.name for m in chosen}:
-            report["single"] = singles(chosen, args.rounds)
-            say(json.dumps(report["single"], indent=2))
-        if not args.only or args.only == "kubernetes":
-            report["kubernetes"] = kube.run(BUILD, args.rounds, progress)
-            say(json.dumps(report["kubernetes"], indent=2))
-    finally:
-        for mode in chosen:
-            mode.down()
-        pods.clean()
+        return function(*args)
+    except Exception as error:  # pylint: disable=broad-except
+        detail = getattr(error, "stderr", None)
+        say(f"FAILED: {what}: {error}" + (f": {detail}" if detail else ""))
+        return {"failed": str(error)}
+
+
+def run_all(args, chosen, report):
+    for group in cases.GROUPS:
+        wanted = [case for case in group if args.only in case.label and args.only not in PARTS]
+        if wanted:
+            failed = attempt(wanted[0].label, run_group, wanted, chosen, args.rounds, report["cases"])
+            if failed:
+                report.setdefault("failed_cases", {})[wanted[0].label] = failed["failed"]
+    for name, (key, function, _) in PARTS.items():
+        if args.only in ("", name):
+            report[key] = attempt(name, function, args, chosen)
+
+
+def write(args, chosen, report):
     os.makedirs(args.out, exist_ok=True)
     with open(f"{args.out}/bench.json", "w", encoding="ascii") as f:
         json.dump(report, f, indent=1)
     others = [m for m in chosen if m.name != "k"]
     rows = [(f"{e['case']}{what}", [1 / e["modes"][m.name]["cpu_ratio"] if what else e["modes"][m.name]["goodness"]
-                                    for m in others]) for e in results for what in ("", ", per CPU")]
+                                    for m in others]) for e in report["cases"] for what in ("", ", per CPU")]
     with open(f"{args.out}/bench.svg", "w", encoding="ascii") as f:
         f.write(plot.svg(f"DMM ({args.stack}) against the kernel, {os.cpu_count()} CPUs", rows, [m.label for m in others]))
     say(f"written: {args.out}/bench.json, {args.out}/bench.svg")
+
+
+def main():
+    args = parse_args()
+    if os.getuid() != 0:
+        sys.exit("bench.py: must run as root")
+    pods.clean()
+    os.makedirs(pods.WORK)
+    chosen = [m for m in modes(args.stack) if m.name in args.modes + "k"]
+    report = {"kernel": platform.release(), "cpus": os.cpu_count(), "stack": args.stack, "rounds": args.rounds, "cases": []}
+    needs_pods = args.only not in PARTS or PARTS[args.only][2]
+    try:
+        for mode in chosen if needs_pods else []:
+            progress(f"pods: {mode.label}")
+            mode.up()
+        run_all(args, chosen, report)
+    finally:
+        for mode in chosen:
+            mode.down()
+        pods.clean()
+        write(args, chosen, report)
+    if "failed_cases" in report or any("failed" in report.get(key, {}) for key, _, _ in PARTS.values()):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

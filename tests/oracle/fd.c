@@ -254,6 +254,25 @@ CASE(ioctl_unknown, "ioctl(2): what a socket does not know is ENOTTY")
     SAY(ioctl(a, SIOCGSTAMP, &n));
 }
 
+CASE(ioctl_unsent,
+     "tcp(7): SIOCOUTQNSD: what was not sent yet; SIOCOUTQ: that, and what was not acknowledged")
+{
+    int n = -1, on = 1, off = 0, b, a = o_pair(&b), udp = o_udp();
+    SAY(setsockopt(b, IPPROTO_TCP, TCP_CORK, &on, sizeof(on)));
+    SAY(send(b, "abc", 3, 0));
+    SAY(ioctl(b, SIOCOUTQNSD, &n));
+    printf("%d\n", n);
+    SAY(ioctl(b, SIOCOUTQ, &n));
+    printf("%d\n", n);
+    SAY(setsockopt(b, IPPROTO_TCP, TCP_CORK, &off, sizeof(off)));
+    say_settle();
+    SAY(ioctl(b, SIOCOUTQNSD, &n));
+    printf("%d\n", n);
+    SAY(ioctl(a, FIONREAD, &n));
+    printf("%d\n", n);
+    SAY(ioctl(udp, SIOCOUTQNSD, &n));
+}
+
 CASE(ioctl_interfaces, "netdevice(7): the interface that has the address is listed and described")
 {
     struct ifreq list[16] = {{.ifr_name = ""}}, one;

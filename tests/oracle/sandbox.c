@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Programs that give up most system calls once they hold a connection: seccomp(2), setrlimit(2).
- * The list is about what OpenSSH's server leaves to its unprivileged child. */
+/* Programs that give up rights (capset(2)), or most system calls once they hold a connection:
+ * seccomp(2), setrlimit(2). The list is about what OpenSSH's server leaves to its unprivileged
+ * child. */
 #include "tests/oracle/oracle.h"
 
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stdbool.h>
@@ -96,4 +98,27 @@ CASE(sandbox_poll, "seccomp(2): a child that may poll, read and write echoes on 
 CASE(sandbox_read, "seccomp(2): a child that may read and write echoes on its connection")
 {
     in_sandbox(false);
+}
+
+static void set_int(int fd, const char *text, int name, int value)
+{
+    printf("%s %d: ", text, value);
+    SAY(setsockopt(fd, SOL_SOCKET, name, &value, sizeof(value)));
+}
+
+CASE(sandbox_priority, "socket(7): SO_PRIORITY outside 0 to 6, and SO_MARK, need CAP_NET_ADMIN")
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    const struct __user_cap_data_struct none[2] = {{0}};
+    int b, a = o_pair(&b);
+    set_int(a, "priority", SO_PRIORITY, 7);
+    set_int(a, "priority", SO_PRIORITY, -1);
+    o_show_int_option("priority", a, SOL_SOCKET, SO_PRIORITY);
+    SAY(syscall(SYS_capset, &head, none));
+    set_int(a, "priority", SO_PRIORITY, 6);
+    set_int(a, "priority", SO_PRIORITY, 7);
+    set_int(a, "priority", SO_PRIORITY, -1);
+    o_show_int_option("priority", a, SOL_SOCKET, SO_PRIORITY);
+    set_int(a, "mark", SO_MARK, 7);
+    set_int(a, "mark", SO_MARK, 0);
 }

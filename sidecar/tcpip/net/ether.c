@@ -19,12 +19,14 @@ bool net_eth_parse(const uint8_t *frame, size_t len, struct net_eth *eth)
     memcpy(eth->src.b, frame + 6, 6);
     eth->type = net_get16(frame + 12);
     eth->vlan = 0;
+    eth->pcp = 0;
     eth->hdr_len = NET_ETH_HDR;
     if (eth->type != NET_ETH_VLAN)
         return true;
     if (len < NET_ETH_HDR + NET_VLAN_TAG)
         return false;
     eth->vlan = net_get16(frame + 14) & 0x0fff;
+    eth->pcp = (uint8_t)(frame[14] >> 5);
     eth->type = net_get16(frame + 16);
     eth->hdr_len = NET_ETH_HDR + NET_VLAN_TAG;
     return true;
@@ -39,7 +41,7 @@ size_t net_eth_build(uint8_t *at, const struct net_eth *eth)
         return NET_ETH_HDR;
     }
     net_put16(at + 12, NET_ETH_VLAN);
-    net_put16(at + 14, eth->vlan);
+    net_put16(at + 14, (uint16_t)(eth->pcp << 13 | eth->vlan));
     net_put16(at + 16, eth->type);
     return NET_ETH_HDR + NET_VLAN_TAG;
 }

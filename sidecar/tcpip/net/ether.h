@@ -32,6 +32,7 @@ struct net_eth {
     struct net_mac dst, src;
     uint16_t type;
     uint16_t vlan; /* VLAN id 1..4094; 0: untagged */
+    uint8_t pcp;   /* priority of the tag, 0..7 (IEEE 802.1Q, 6.9.3) */
     uint16_t hdr_len;
 };
 

@@ -169,7 +169,7 @@ void net_reass_timed_out(struct net *net, const struct net_datagram *d, uint8_t 
 /* ---- output.c ---- */
 /* Writes the port's Ethernet header, with its tag if it has one, in front of l3 (NET_ETH_HDR_MAX
  * bytes are there); returns its length. */
-size_t net_front(const struct net_port *port, const struct net_mac *dst, uint16_t type,
+size_t net_front(const struct net_port *port, const struct net_mac *dst, uint16_t type, uint8_t pcp,
                  uint8_t *l3);
 /* The interface's own frames: l3 has NET_ETH_HDR_MAX bytes in front of it. */
 void net_send_l2(struct net *net, struct net_port *port, const struct net_mac *dst, uint16_t type,

@@ -21,9 +21,11 @@ int net_transmit(struct net *net, struct net_port *port, const struct dmm_tx_fra
     return rc;
 }
 
-size_t net_front(const struct net_port *port, const struct net_mac *dst, uint16_t type, uint8_t *l3)
+size_t net_front(const struct net_port *port, const struct net_mac *dst, uint16_t type, uint8_t pcp,
+                 uint8_t *l3)
 {
-    const struct net_eth eth = {.dst = *dst, .src = port->mac, .type = type, .vlan = port->vlan};
+    const struct net_eth eth = {
+        .dst = *dst, .src = port->mac, .type = type, .vlan = port->vlan, .pcp = pcp};
     size_t len = port->vlan ? NET_ETH_HDR + NET_VLAN_TAG : NET_ETH_HDR;
     net_eth_build(l3 - len, &eth);
     return len;
@@ -32,7 +34,7 @@ size_t net_front(const struct net_port *port, const struct net_mac *dst, uint16_
 void net_send_l2(struct net *net, struct net_port *port, const struct net_mac *dst, uint16_t type,
                  uint8_t *l3, size_t len)
 {
-    size_t front = net_front(port, dst, type, l3);
+    size_t front = net_front(port, dst, type, 0, l3);
     struct iovec iov = {l3 - front, front + len};
     net_transmit(net, port, &(struct dmm_tx_frame){.iov = &iov, .n_iov = 1});
 }
@@ -172,7 +174,7 @@ static int send_frame(struct net *net, const struct net_flow *flow, const struct
 {
     struct net_port *port = &net->ports[flow->port];
     uint16_t type = ip_addr_is_v4(&flow->dst) ? NET_ETH_IPV4 : NET_ETH_IPV6;
-    size_t front = net_front(port, mac, type, l3);
+    size_t front = net_front(port, mac, type, flow->pcp, l3);
     struct iovec iov[DMM_TX_IOV] = {{l3 - front, front + hdr_len}};
     memcpy(iov + 1, pieces, n * sizeof(iov[0]));
     frame->hdr_len = (uint16_t)(front + hdr_len);

@@ -187,6 +187,7 @@ static int send_part(struct tcpip *ip, struct udp_socket *u, const struct dmm_da
                         .gso = segment ? DMM_GSO_UDP : DMM_GSO_NONE,
                         .gso_size = segment};
     put_payload(&tx, d, at, len);
+    u->flow.pcp = socket_pcp(&u->s);
     int rc = net_output(ip, &u->flow, &tx);
     if (!rc)
         ip->count.udp_out += segment ? (len + segment - 1) / segment : 1;

@@ -155,6 +155,7 @@ static int send_with(struct tcb *t, const struct tcb_send *send, uint8_t flags,
             tx.gso_size = (uint16_t)mss;
         }
     }
+    t->flow.pcp = socket_pcp(&t->s);
     rc = net_output(ip, &t->flow, &tx);
     if (rc == -EAGAIN) {
         ip->count.tx_blocked++;

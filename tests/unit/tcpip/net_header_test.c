@@ -31,7 +31,7 @@ static void test_ethernet(void **state)
     assert_int_equal(e.vlan, 100);
     assert_int_equal(e.hdr_len, 18);
     assert_int_equal(net_eth_build(out, &e), 18);
-    assert_memory_equal(out, "\1\2\3\4\5\6\7\10\11\12\13\14\x81\0\0\x64\x86\xdd", 18);
+    assert_memory_equal(out, tagged, 18); /* with the tag's priority */
     assert_false(net_eth_parse(tagged, 17, &e));
 }
 

@@ -131,6 +131,32 @@ static void test_send(void **state)
     udp_lab_free(lab);
 }
 
+/* SO_PRIORITY goes into the tag, and IP_TOS stands for one, as Linux counts it. */
+static void test_priority(void **state)
+{
+    struct lab *lab = udp_lab();
+    struct dmm_sock k;
+    int v = 5;
+    uint32_t len = sizeof(v);
+    UNUSED(state);
+    open_bound(lab, &k, AF_INET, 1000);
+    lab->ip.net->ports[0].vlan = 100;
+    assert_int_equal(tcpip_setsockopt(k.s, SOL_SOCKET, SO_PRIORITY, &v, sizeof(v)), 0);
+    send_to(&k, &lab_peer4, 2000, "hi", 2);
+    assert_memory_equal(lab_sent(lab, 0)->data + 12, "\x81\0\xa0\x64\x08\0", 6);
+    v = 1000; /* Linux takes any; no tag has it */
+    assert_int_equal(tcpip_setsockopt(k.s, SOL_SOCKET, SO_PRIORITY, &v, sizeof(v)), 0);
+    send_to(&k, &lab_peer4, 2000, "hi", 2);
+    assert_memory_equal(lab_sent(lab, 1)->data + 12, "\x81\0\0\x64\x08\0", 6);
+    v = 0x10;
+    assert_int_equal(tcpip_setsockopt(k.s, SOL_IP, IP_TOS, &v, sizeof(v)), 0);
+    assert_int_equal(tcpip_getsockopt(k.s, SOL_SOCKET, SO_PRIORITY, &v, &len), 0);
+    assert_int_equal(v, 6);
+    send_to(&k, &lab_peer4, 2000, "hi", 2);
+    assert_memory_equal(lab_sent(lab, 2)->data + 12, "\x81\0\xc0\x64\x08\0\x45\x10", 8);
+    udp_lab_free(lab);
+}
+
 static void test_datagram_options(void **state)
 {
     struct lab *lab = udp_lab();
@@ -587,6 +613,7 @@ int main(void)
         cmocka_unit_test(test_bad_datagrams),
         cmocka_unit_test(test_port_unreachable),
         cmocka_unit_test(test_send),
+        cmocka_unit_test(test_priority),
         cmocka_unit_test(test_datagram_options),
         cmocka_unit_test(test_send_errors),
         cmocka_unit_test(test_connect),
