@@ -291,7 +291,7 @@ static int write_device_info(const struct add *add, struct dmm_cni_error *error)
     int fd __attribute__((cleanup(dmm_close))) =
         rc ? -1 : dmm_dir_open(AT_FDCWD, *dir ? dir : "/", &err);
     if (fd >= 0)
-        rc = dmm_file_write(fd, strrchr(path, '/') + 1, 0644, text, strlen(text), NULL, &err);
+        rc = dmm_file_replace(fd, strrchr(path, '/') + 1, 0644, text, strlen(text), &err);
     free(dir);
     free(text);
     return rc || fd < 0 ? dmm_cni_fail_from(error, DMM_CNI_E_IO, &err) : 0;

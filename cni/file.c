@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,8 +162,8 @@ static int temp_name(char temp[NAME_MAX + 1], const char *name, struct dmm_err *
     return 0;
 }
 
-int dmm_file_write(int dir, const char *name, mode_t mode, const char *text, size_t len,
-                   int *keep_fd, struct dmm_err *err)
+static int put(int dir, const char *name, mode_t mode, const char *text, size_t len, bool durable,
+               int *keep_fd, struct dmm_err *err)
 {
     char temp[NAME_MAX + 1];
     int rc = temp_name(temp, name, err);
@@ -178,7 +179,7 @@ int dmm_file_write(int dir, const char *name, mode_t mode, const char *text, siz
         rc = fail(err, "lock", name);
         goto remove;
     }
-    if (write_all(fd, text, len) || fchmod(fd, mode) || fsync(fd)) {
+    if (write_all(fd, text, len) || fchmod(fd, mode) || (durable && fsync(fd))) {
         rc = fail(err, "write", name);
         goto remove;
     }
@@ -186,7 +187,7 @@ int dmm_file_write(int dir, const char *name, mode_t mode, const char *text, siz
         rc = fail(err, "rename", name);
         goto remove;
     }
-    if (fsync(dir)) {
+    if (durable && fsync(dir)) {
         rc = fail(err, "sync the directory of", name);
         unlinkat(dir, name, 0);
         return rc;
@@ -197,6 +198,18 @@ int dmm_file_write(int dir, const char *name, mode_t mode, const char *text, siz
 remove:
     unlinkat(dir, temp, 0);
     return rc;
+}
+
+int dmm_file_write(int dir, const char *name, mode_t mode, const char *text, size_t len,
+                   int *keep_fd, struct dmm_err *err)
+{
+    return put(dir, name, mode, text, len, true, keep_fd, err);
+}
+
+int dmm_file_replace(int dir, const char *name, mode_t mode, const char *text, size_t len,
+                     struct dmm_err *err)
+{
+    return put(dir, name, mode, text, len, false, NULL, err);
 }
 
 int dmm_file_remove(int dir, const char *name, struct dmm_err *err)

@@ -35,6 +35,10 @@ int dmm_file_read(int dir, const char *name, size_t max, char **text, size_t *le
  * `keep_fd`, the file's fd is handed over in it, flock'ed exclusively since it was made. */
 int dmm_file_write(int dir, const char *name, mode_t mode, const char *text, size_t len,
                    int *keep_fd, struct dmm_err *err);
+/* The same without fsync, for what nobody looks at after the node has gone down: who reads sees the
+ * old or the new text whole. */
+int dmm_file_replace(int dir, const char *name, mode_t mode, const char *text, size_t len,
+                     struct dmm_err *err);
 /* Removes `name` and what a killed dmm_file_write() of it may have left. Absent is success. */
 int dmm_file_remove(int dir, const char *name, struct dmm_err *err);
 

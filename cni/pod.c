@@ -308,7 +308,7 @@ void dmm_pod_content_free(struct dmm_pod_content *content)
 
 static int write_text(int dir, const char *name, const char *text, struct dmm_err *err)
 {
-    return dmm_file_write(dir, name, 0644, text, strlen(text), NULL, err);
+    return dmm_file_replace(dir, name, 0644, text, strlen(text), err);
 }
 
 static int port_file(char name[NAME_MAX + 1], const char *ifname)

@@ -21,8 +21,8 @@
  *     api.sock           the sidecar's HTTP API (made by the sidecar)
  *     *.sock             vhost-user sockets, where the link has them
  *
- * Every file is written to a temporary name, fsync'ed and renamed over, so a reader sees the old or
- * the new one whole. The CNI plugin writes, the sidecar reads and watches; mapping.json alone may
+ * Every file is written to a temporary name and renamed over, so a reader sees the old or the new
+ * one whole. Nothing here outlives the node's uptime, so nothing is synced to a disk. The CNI plugin writes, the sidecar reads and watches; mapping.json alone may
  * be rewritten while the pod runs.
  *
  * Paths in devargs are the node's; the sidecar finds what lies in the pod directory where it sees

@@ -44,6 +44,10 @@ static void write_replaces_whole(void **state)
     assert_string_equal(text, "newer");
     free(text);
     assert_int_equal(dmm_file_read(dir, "f", 4, &text, &len, NULL), -EFBIG);
+    assert_int_equal(dmm_file_replace(dir, "f", 0640, "last", 4, NULL), 0);
+    assert_int_equal(dmm_file_read(dir, "f", 5, &text, &len, NULL), 0);
+    assert_string_equal(text, "last");
+    free(text);
     assert_int_equal(faccessat(dir, ".f.tmp", F_OK, 0), -1);
 }
 
