@@ -22,8 +22,9 @@
  *     *.sock             vhost-user sockets, where the link has them
  *
  * Every file is written to a temporary name and renamed over, so a reader sees the old or the new
- * one whole. Nothing here outlives the node's uptime, so nothing is synced to a disk. The CNI plugin writes, the sidecar reads and watches; mapping.json alone may
- * be rewritten while the pod runs.
+ * one whole. Nothing here outlives the node's uptime, so nothing is synced to a disk. The CNI
+ * plugin writes, the sidecar reads and watches; mapping.json alone may be rewritten while the pod
+ * runs.
  *
  * Paths in devargs are the node's; the sidecar finds what lies in the pod directory where it sees
  * that (sidecar/podpath.h).

@@ -51,8 +51,8 @@ struct epoll_item;
 struct part {
     struct dmm_socket *_Atomic sock;
     _Atomic uint32_t index; /* of sock in its region */
-    uint8_t instance; /* of the mapping */
-    uint8_t family;   /* that it was opened with: AF_INET under an AF_INET6 entry is mapped */
+    uint8_t instance;       /* of the mapping */
+    uint8_t family;         /* that it was opened with: AF_INET under an AF_INET6 entry is mapped */
 };
 
 /* `part` gets the socket of `by`, one of the same instance and family. Under the entry's lock. */

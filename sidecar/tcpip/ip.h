@@ -85,7 +85,7 @@ struct net_flow {
     uint8_t flags;      /* NET_FLOW_* */
     uint8_t port;       /* net's: output port */
     uint8_t bound_port; /* port number + 1 (SO_BINDTODEVICE, multicast interface); 0 any */
-    uint8_t pcp; /* priority of its frames' VLAN tag, where the port has one: 0..7 */
+    uint8_t pcp;        /* priority of its frames' VLAN tag, where the port has one: 0..7 */
 };
 
 /* Finds the route, source address (RFC 6724 for IPv6), port, MTU. Idempotent and cheap when still

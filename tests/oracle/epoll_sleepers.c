@@ -264,8 +264,8 @@ CASE(epoll_fork_poll, "poll(2) of an epoll descriptor that is shared over fork")
     o_show_poll("parent", ep, 1000);
 }
 
-CASE(epoll_fork_nested,
-     "epoll(7): a set in another one, both shared over fork: sleepers hear of the inner one's socket")
+CASE(epoll_fork_nested, "epoll(7): a set in another one, both shared over fork: sleepers hear of "
+                        "the inner one's socket")
 {
     int b, a = o_pair(&b), in = epoll_create1(0), out = epoll_create1(0), status, told = 0;
     SAY(add(in, a, EPOLLIN, 1));

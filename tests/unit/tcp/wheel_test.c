@@ -79,24 +79,25 @@ static void fires_in_time(void **state)
 static void a_deadline_that_moves_on(void **state)
 {
     const uint64_t far = 100000 * TICK;
-    struct entry e = {.timer = {.fire = fire}};
+    struct entry *e = &entries[0];
     unsigned looks = 0;
 
     UNUSED(state);
     now = 1;
+    *e = (struct entry){.timer = {.fire = fire}};
     wheel_init(&w, now);
-    e.deadline = now + far;
-    wheel_arm(&w, &e.timer, e.deadline);
+    e->deadline = now + far;
+    wheel_arm(&w, &e->timer, e->deadline);
     while (now < 50 * far) {
-        e.deadline = now + far; /* an answer has come: no call of the wheel */
+        e->deadline = now + far; /* an answer has come: no call of the wheel */
         looks += wheel_advance(&w, NULL, now);
-        assert_true(wheel_armed(&e.timer));
-        e.early = 0;
+        assert_true(wheel_armed(&e->timer));
+        e->early = 0;
         now += far / 100;
     }
-    assert_int_equal(e.fired, 0);
+    assert_int_equal(e->fired, 0);
     assert_true(looks <= 100);
-    wheel_disarm(&w, &e.timer);
+    wheel_disarm(&w, &e->timer);
     assert_true(wheel_next(&w) == UINT64_MAX);
 }
 
