@@ -75,8 +75,12 @@ SIDECAR_LIBS = $(DPDK_LIBS) -lmicrohttpd $(JANSSON_LIBS) -lpthread -ldl
 
 link = @echo "  LD   $@"; mkdir -p $(@D); $(CC) -o $@
 
+# The plugin runs on the node, which has a C library for certain and libnl or jansson perhaps. Whole, because what
+# libnl knows of a kind of link is registered by a constructor that nothing refers to.
+PLUGIN_LIBS = -Wl,-Bstatic -Wl,--whole-archive -lnl-route-3 -Wl,--no-whole-archive -lnl-3 $(JANSSON_LIBS) \
+              -Wl,-Bdynamic -lm -ldl
 $(BUILD)/dmm: $(BUILD)/obj/cni/main.o $(LIB_CNI) $(LIB_JSON) $(LIB_COMMON)
-	$(link) $^ $(LDFLAGS) $(NL_LIBS) $(JANSSON_LIBS) -ldl
+	$(link) $^ $(LDFLAGS) $(PLUGIN_LIBS)
 $(BUILD)/dmm-stackd: $(BUILD)/obj/sidecar/main.o $(LIB_SIDECAR) $(LIB_TCPIP) $(LIB_JSON) $(LIB_COMMON)
 	$(link) -rdynamic $^ $(LDFLAGS) $(SIDECAR_LIBS)
 $(BUILD)/dmmctl: $(BUILD)/obj/ctl/main.o $(LIB_CTL) $(LIB_JSON) $(LIB_COMMON)

@@ -20,6 +20,14 @@ forwarded() { ip netns exec "$PREFIX-$1" awk '/^Ip: [0-9]/ { print $7 }' /proc/n
     [ "$(jq -r .cniVersion <<<"$output")" = 1.1.0 ]
 }
 
+@test "the plugin needs nothing of the node but glibc 2.34" {
+    [ -z "${DMM_PRELOAD_FIRST:-}" ] || skip "a sanitizer's runtime is a library more"
+    readelf -d "$DMM" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' >"$BATS_TEST_TMPDIR/needed"
+    diff "$BATS_TEST_TMPDIR/needed" - <<<libc.so.6
+    last=$(objdump -T "$DMM" | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1)
+    [ "$(printf '%s\n' "$last" GLIBC_2.34 | sort -V | tail -n 1)" = GLIBC_2.34 ]
+}
+
 @test "ADD: all missing variables in one error, code 4" {
     run env -i CNI_COMMAND=ADD "$DMM" <<<"$(conf)"
     refused 4 "missing: CNI_CONTAINERID, CNI_NETNS, CNI_IFNAME, CNI_PATH"

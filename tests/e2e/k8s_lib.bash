@@ -23,11 +23,20 @@ k8s_setup() { # PREFIX
     k8s_images
 }
 
-# Builds what is out of date: our images from the programs, the others once.
+# Builds what is out of date: our images from the programs, the others once. Files that run side by side wait here
+# for the one that builds.
 k8s_images() {
     [ -z "${SAN:-}" ] || skip_file "the images of unmodified apps have no sanitizer's runtime, which our libraries then need"
-    local newest=$TEST_IMAGES/dmm-stackd.tar
     mkdir -p "$TEST_IMAGES"
+    local lock
+    exec {lock}>"$TEST_IMAGES/lock"
+    flock "$lock"
+    build_images {lock}>&-
+    exec {lock}>&-
+}
+
+build_images() {
+    local newest=$TEST_IMAGES/dmm-stackd.tar
     if [ ! -e "$TEST_IMAGES/memcached.tar" ] || [ "$CRI/apps.py" -nt "$TEST_IMAGES/memcached.tar" ]; then
         gcc -O2 -static -o "$DMM_BUILD/tests/pause" "$CRI/pause.c"
         local musl=()
@@ -58,11 +67,12 @@ node_start() { # NODE
     echo $! >"$DIR/$1/pid"
     disown
     within 20 ctr -a "$DIR/$1/c.sock" version
-    local image
+    local image pids=()
     for image in "$TEST_IMAGES"/*.tar; do
         ctr -a "$DIR/$1/c.sock" -n k8s.io images import "$image" >/dev/null &
+        pids+=($!)
     done
-    wait
+    for image in "${pids[@]}"; do wait "$image"; done
     within 10 in_node "$1" test -e /run/netns
 }
 
