@@ -7,9 +7,18 @@ load lib
 
 setup_file() { lab_setup links 7; }
 teardown_file() { lab_teardown; }
+# What AF_XDP pins counts for the user, in whatever namespace (RLIMIT_MEMLOCK): the run on the other stack waits.
+setup() {
+    [[ $BATS_TEST_DESCRIPTION = afxdp* ]] || return 0
+    # shellcheck disable=SC2016 # for the inner shell
+    flock -F "$DMM_BUILD/tests/afxdp.lock" sh -c 'touch "$0"; exec sleep 900' "$LAB_TMP/locked" 3>&- &
+    LOCK_PID=$!
+    within 300 test -e "$LAB_TMP/locked"
+}
 teardown() {
     local name
     for name in a b; do pod down $name; done
+    [ -z "${LOCK_PID:-}" ] || { rm -f "$LAB_TMP/locked"; end_bg "$LOCK_PID"; }
 }
 
 # The sidecar's user and the bits of its bounding, permitted and effective sets.
