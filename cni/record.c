@@ -98,6 +98,22 @@ static int open_network_dir(const char *state_root, const char *network, struct 
     return dmm_dir_open(AT_FDCWD, path, err);
 }
 
+/* Its entries. *found: NULL where there is no such folder, which is no error. */
+static int list_network_dir(const char *state_root, const char *network, DIR **found,
+                            struct dmm_err *err)
+{
+    *found = NULL;
+    int fd = open_network_dir(state_root, network, err);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    *found = fdopendir(fd);
+    if (*found)
+        return 0;
+    int error = errno;
+    close(fd);
+    return dmm_err_set(err, error, "stateDir: %s", strerror(error));
+}
+
 static int make_network_dir(const char *state_root, const char *network, struct dmm_err *err)
 {
     int rc = open_network_dir(state_root, network, err);
@@ -247,14 +263,10 @@ static void remove_abandoned(int dir, const char *name)
 int dmm_record_remove_all_unfinished(const char *state_root, const char *network,
                                      struct dmm_err *err)
 {
-    int fd = open_network_dir(state_root, network, err);
-    if (fd < 0)
-        return fd == -ENOENT ? 0 : fd;
-    DIR *dir = fdopendir(fd);
-    if (!dir) {
-        close(fd);
-        return dmm_err_set(err, errno, "stateDir: %s", strerror(errno));
-    }
+    DIR *dir;
+    int rc = list_network_dir(state_root, network, &dir, err);
+    if (!dir)
+        return rc;
     const struct dirent *entry;
     while ((entry = readdir(dir)))
         if (is_temporary(entry->d_name))
@@ -291,15 +303,10 @@ int dmm_record_each(const char *state_root, const char *network,
                     int (*visit)(void *arg, const char *container_id, const char *ifname),
                     void *arg, struct dmm_err *err)
 {
-    int fd = open_network_dir(state_root, network, err);
-    if (fd < 0)
-        return fd == -ENOENT ? 0 : fd;
-    DIR *dir = fdopendir(fd);
-    if (!dir) {
-        close(fd);
-        return dmm_err_set(err, errno, "stateDir: %s", strerror(errno));
-    }
-    int rc = 0;
+    DIR *dir;
+    int rc = list_network_dir(state_root, network, &dir, err);
+    if (!dir)
+        return rc;
     const struct dirent *entry;
     while (!rc && (entry = readdir(dir))) {
         char name[NAME_MAX + 1];

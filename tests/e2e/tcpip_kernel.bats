@@ -4,24 +4,13 @@
 # agrees on is seen in a capture at the kernel's end, then bytes go both ways, with the kernel's cubic, reno
 # and bbr. Over a bad wire: tcpip_lossy.bats.
 
-load lib
+load tcpip_lib
 
 setup_file() {
-    [ "$STACK" = tcpip ] || skip_file "this is about the stack tcpip"
-    export DMM_EXAMPLES_SUBNET6=fd00:61::/64
-    lab_setup tcpk 61
+    tcpip_lab tcpk 61
     pod up a dmm.fd.io/stack=tcpip --options '{"ecn": "on"}'
     pod up b
     pod exec --plain b sysctl -qw net.ipv4.tcp_ecn=1
-}
-teardown_file() { [ -z "${LAB_PREFIX:-}" ] || lab_teardown; }
-
-setup() { PIDS=(); }
-teardown() {
-    local pid
-    for pid in "${PIDS[@]}"; do
-        end_bg "$pid"
-    done
 }
 
 serve() { # [--plain] NAME: iperf3 listens there

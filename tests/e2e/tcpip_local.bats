@@ -4,12 +4,10 @@
 # Loopback inside the stack `tcpip`: a rule sends 127.0.0.0/8 and ::1 to it, so that client and server of one pod
 # meet on the stack; the pod's own addresses always do. By default loopback stays with the kernel.
 
-load lib
+load tcpip_lib
 
 setup_file() {
-    [ "$STACK" = tcpip ] || skip_file "this is about the stack tcpip"
-    export DMM_EXAMPLES_SUBNET6=fd00:65::/64
-    lab_setup tcpo 65
+    tcpip_lab tcpo 65
     cat >"$LAB_TMP/map.json" <<M
 {"version": 1, "default": "tcpip", "rules": [
   {"stack": "tcpip", "remote": "127.0.0.0/8"}, {"stack": "tcpip", "local": "127.0.0.0/8"},
@@ -17,15 +15,6 @@ setup_file() {
 M
     pod up a --stack tcpip --mapping "$LAB_TMP/map.json"
     pod up b dmm.fd.io/stack=tcpip
-}
-teardown_file() { [ -z "${LAB_PREFIX:-}" ] || lab_teardown; }
-
-setup() { PIDS=(); }
-teardown() {
-    local pid
-    for pid in "${PIDS[@]}"; do
-        end_bg "$pid"
-    done
 }
 
 # The kernel has none of it: neither listener nor connection.

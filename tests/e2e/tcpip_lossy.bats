@@ -3,14 +3,12 @@
 # The stack `tcpip` against the kernel's TCP over a wire that loses, doubles, reorders and marks, in both
 # roles, over IPv4 and IPv6: all bytes arrive, both ways, compared by checksum.
 
-load lib
+load tcpip_lib
 
 SIZE=3000000
 
 setup_file() {
-    [ "$STACK" = tcpip ] || skip_file "this is about the stack tcpip"
-    export DMM_EXAMPLES_SUBNET6=fd00:62::/64
-    lab_setup tcpl 62
+    tcpip_lab tcpl 62
     pod up a dmm.fd.io/stack=tcpip
     pod up b
     pod exec --plain b sysctl -qw net.ipv4.tcp_ecn=1
@@ -21,14 +19,6 @@ teardown_file() {
     [ -n "${LAB_PREFIX:-}" ] || return 0
     lab_teardown
     replug
-}
-
-setup() { PIDS=(); }
-teardown() {
-    local pid
-    for pid in "${PIDS[@]}"; do
-        end_bg "$pid"
-    done
 }
 
 in_pod() { nsenter --net="/run/netns/dmm-$LAB_PREFIX-$1" "${@:2}"; }

@@ -6,14 +6,12 @@
 #
 #     pod a (stack) --- bridge --- pod r (the kernel forwards) --- far, by packets of at most 1300 bytes
 
-load lib
+load tcpip_lib
 
 SECRET='a secret of some length'
 
 setup_file() {
-    [ "$STACK" = tcpip ] || skip_file "this is about the stack tcpip"
-    export DMM_EXAMPLES_SUBNET6=fd00:63::/64
-    lab_setup tcpr 63
+    tcpip_lab tcpr 63
     pod up a dmm.fd.io/stack=tcpip --options "{\"ip6_secret\": \"$SECRET\"}"
     pod up r
     make_far
@@ -24,14 +22,6 @@ teardown_file() {
     [ -z "${LAB_PREFIX:-}" ] || lab_teardown
     ip netns del tcpr-far 2>/dev/null || true
     [ -z "${LAB_PREFIX:-}" ] || replug
-}
-
-setup() { PIDS=(); }
-teardown() {
-    local pid
-    for pid in "${PIDS[@]}"; do
-        end_bg "$pid"
-    done
 }
 
 in_ns() { nsenter --net="/run/netns/$1" "${@:2}"; }

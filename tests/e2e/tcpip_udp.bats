@@ -4,26 +4,15 @@
 # UDP between the stack `tcpip` and the kernel by real programs: groups, broadcast, which address a datagram came
 # to, errors that routers and hosts send back, over IPv4 and IPv6.
 
-load lib
+load tcpip_lib
 
 setup_file() {
-    [ "$STACK" = tcpip ] || skip_file "this is about the stack tcpip"
-    export DMM_EXAMPLES_SUBNET6=fd00:64::/64
-    lab_setup tcpu 64
+    tcpip_lab tcpu 64
     pod up a dmm.fd.io/stack=tcpip
     pod up b
     # Without a querier a bridge that snoops would have to guess.
     ip link set "$DMM_EXAMPLES_BRIDGE" type bridge mcast_snooping 0
     pod exec --plain b ip route add 224.0.0.0/4 dev eth0
-}
-teardown_file() { [ -z "${LAB_PREFIX:-}" ] || lab_teardown; }
-
-setup() { PIDS=(); }
-teardown() {
-    local pid
-    for pid in "${PIDS[@]}"; do
-        end_bg "$pid"
-    done
 }
 
 udp() { # a|b VERB...: on the stack in a, on the kernel in b

@@ -19,6 +19,13 @@ void lw_addr_to_ip(const struct dmm_addr *addr, ip_addr_t *ip)
     }
 }
 
+void lw_addr_to_local_ip(const struct dmm_addr *addr, bool v6only, ip_addr_t *ip)
+{
+    lw_addr_to_ip(addr, ip);
+    if (addr->family == AF_INET6 && ip_addr_isany(ip) && IP_IS_V6(ip) && !v6only)
+        IP_SET_TYPE_VAL(*ip, IPADDR_TYPE_ANY);
+}
+
 void lw_addr_from_ip(struct dmm_addr *addr, const ip_addr_t *ip, uint16_t port)
 {
     memset(addr, 0, sizeof(*addr));

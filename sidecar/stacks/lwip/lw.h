@@ -153,6 +153,8 @@ err_t lw_tcp_output(struct tcp_pcb *pcb);
 
 /* addr.c */
 void lw_addr_to_ip(const struct dmm_addr *addr, ip_addr_t *ip); /* a mapped address becomes IPv4 */
+/* To bind to: `::` without v6only is every address of both families. */
+void lw_addr_to_local_ip(const struct dmm_addr *addr, bool v6only, ip_addr_t *ip);
 void lw_addr_from_ip(struct dmm_addr *addr, const ip_addr_t *ip, uint16_t port);
 /* As an app on a socket of `family` sees it. */
 void lw_addr_for_family(struct dmm_addr *addr, uint16_t family);

@@ -62,9 +62,7 @@ static err_t bind_any(struct lw_sock *s, uint16_t port)
 int lw_udp_bind(struct lw_sock *s, const struct dmm_addr *addr)
 {
     ip_addr_t ip;
-    lw_addr_to_ip(addr, &ip);
-    if (addr->family == AF_INET6 && ip_addr_isany(&ip) && IP_IS_V6(&ip) && !s->options.v6only)
-        IP_SET_TYPE_VAL(ip, IPADDR_TYPE_ANY);
+    lw_addr_to_local_ip(addr, s->options.v6only, &ip);
     int rc = new_pcb(s, IP_GET_TYPE(&ip));
     if (rc)
         return rc;

@@ -34,59 +34,45 @@ bool net_icmp_is_error(bool v4, uint8_t type)
     return !(type == NET_ICMP4_ECHO || type == NET_ICMP4_ECHO_REPLY || (type >= 13 && type <= 18));
 }
 
-static bool meaning4(const uint8_t *icmp, struct ip_error *e)
+/* Its error is 0 for what says nothing of a connection. */
+static struct meaning meaning4(const uint8_t *icmp, struct ip_error *e)
 {
-    struct meaning m;
     switch (icmp[0]) {
     case NET_ICMP4_UNREACHABLE:
         if (icmp[1] >= sizeof(unreachable4) / sizeof(unreachable4[0]))
-            return false;
-        m = unreachable4[icmp[1]];
+            return (struct meaning){0};
         if (icmp[1] == 4) {
             e->too_big = true;
             e->mtu = net_get16(icmp + 6);
         }
-        break;
+        return unreachable4[icmp[1]];
     case NET_ICMP4_TIME_EXCEEDED:
-        m = (struct meaning){EHOSTUNREACH, false};
-        break;
+        return (struct meaning){EHOSTUNREACH, false};
     case NET_ICMP4_PARAMETER:
-        m = (struct meaning){EPROTO, true};
-        break;
+        return (struct meaning){EPROTO, true};
     default:
-        return false;
+        return (struct meaning){0};
     }
-    e->error = m.error;
-    e->hard = m.hard;
-    return true;
 }
 
-static bool meaning6(const uint8_t *icmp, struct ip_error *e)
+static struct meaning meaning6(const uint8_t *icmp, struct ip_error *e)
 {
-    struct meaning m;
     switch (icmp[0]) {
     case NET_ICMP6_UNREACHABLE:
         if (icmp[1] >= sizeof(unreachable6) / sizeof(unreachable6[0]))
-            return false;
-        m = unreachable6[icmp[1]];
-        break;
+            return (struct meaning){0};
+        return unreachable6[icmp[1]];
     case NET_ICMP6_TOO_BIG:
-        m = (struct meaning){EMSGSIZE, false};
         e->too_big = true;
         e->mtu = net_get32(icmp + 4);
-        break;
+        return (struct meaning){EMSGSIZE, false};
     case NET_ICMP6_TIME_EXCEEDED:
-        m = (struct meaning){EHOSTUNREACH, false};
-        break;
+        return (struct meaning){EHOSTUNREACH, false};
     case NET_ICMP6_PARAMETER:
-        m = (struct meaning){EPROTO, true};
-        break;
+        return (struct meaning){EPROTO, true};
     default:
-        return false;
+        return (struct meaning){0};
     }
-    e->error = m.error;
-    e->hard = m.hard;
-    return true;
 }
 
 static bool quote4(const uint8_t *quote, size_t len, struct ip_error *e, size_t *at,
@@ -141,8 +127,13 @@ bool net_icmp_quote_read(bool v4, const uint8_t *quote, size_t len, struct ip_er
 bool net_icmp_error_read(bool v4, const uint8_t *icmp, size_t len, struct ip_error *error)
 {
     *error = (struct ip_error){0};
-    if (len < NET_ICMP_HDR || !(v4 ? meaning4(icmp, error) : meaning6(icmp, error)))
+    if (len < NET_ICMP_HDR)
         return false;
+    struct meaning m = v4 ? meaning4(icmp, error) : meaning6(icmp, error);
+    if (!m.error)
+        return false;
+    error->error = m.error;
+    error->hard = m.hard;
     uint32_t quoted_len;
     if (!net_icmp_quote_read(v4, icmp + NET_ICMP_HDR, len - NET_ICMP_HDR, error, &quoted_len))
         return false;
