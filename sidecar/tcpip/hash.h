@@ -9,6 +9,7 @@
 
 #include "sidecar/tcpip/ipaddr.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct hash_key {
@@ -32,6 +33,16 @@ static inline uint64_t hash_tuple(const struct hash_key *key, const struct ip_ad
     const uint64_t words[5] = {local->q[0], local->q[1], remote->q[0], remote->q[1],
                                (uint64_t)local_port << 16 | remote_port};
     return hash_words(key, words, 5);
+}
+
+/* SO_REUSEPORT, one of several equals for each peer: whether the nth (2 and up) is taken in place
+ * of the one that the n - 1 before it left, which each must be with a chance of 1/n. *draw begins
+ * as a hash of the peer and is drawn anew for each: a remainder of the same number for all would
+ * tie the chances together (what 6 divides 2 divides). */
+static inline bool hash_takes_nth(uint32_t *draw, uint32_t n)
+{
+    *draw = *draw * 1664525u + 1013904223u;
+    return ((uint64_t)*draw * n >> 32) == 0;
 }
 
 #endif

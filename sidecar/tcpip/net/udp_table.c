@@ -144,8 +144,7 @@ struct udp_socket *udps_find(const struct udp *udp, const struct ip_addr *local,
             /* SO_REUSEPORT: one of the equals, the same one for each peer. */
             if (equal == 1)
                 hash = (uint32_t)hash_tuple(&udp->key, local, local_port, peer, peer_port);
-            hash = hash * 1664525u + 1013904223u;
-            if ((uint64_t)hash * ++equal >> 32 == 0)
+            if (hash_takes_nth(&hash, ++equal))
                 best = u;
         }
     }

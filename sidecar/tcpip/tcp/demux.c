@@ -169,7 +169,7 @@ struct tcb *demux_listener(struct tcpip *ip, const struct ip_addr *local, uint16
     struct tcb *best = NULL;
     unsigned best_fit = 0;
     uint32_t same = 0;
-    uint64_t spread = 0;
+    uint32_t spread = 0;
 
     for (struct tcb *t = *bucket(ip->tcp, port); t != NULL; t = t->bind_next) {
         if (t->ep.local_port != port || t->ep.state != TCPS_LISTEN)
@@ -187,12 +187,10 @@ struct tcb *demux_listener(struct tcpip *ip, const struct ip_addr *local, uint16
             same = 1;
             continue;
         }
-        /* equals by SO_REUSEPORT: the n-th replaces with probability 1/n, decided by the source,
-         * so that all segments of one peer reach the same */
-        if (spread == 0)
-            spread = hash_tuple(&ip->hash_key, local, port, remote, remote_port) | 1;
-        same++;
-        if ((spread >> 8) % same == 0)
+        /* equals by SO_REUSEPORT: all segments of one peer reach the same */
+        if (same == 1)
+            spread = (uint32_t)hash_tuple(&ip->hash_key, local, port, remote, remote_port);
+        if (hash_takes_nth(&spread, ++same))
             best = t;
     }
     return best;

@@ -99,12 +99,37 @@ static void a_candidate_is_right_where_tags_differ(void **state)
     assert_true(right > MANY / 10 * 9);
 }
 
+/* A shortfall of 150 in 1000 is five standard deviations. */
+static void listeners_that_share_a_port_get_as_many_each(void **state)
+{
+    static struct tcb listeners[8];
+    const struct ip_addr here = ip_addr_v4(1);
+    unsigned got[8] = {0};
+
+    UNUSED(state);
+    for (unsigned i = 0; i < 8; i++) {
+        listeners[i].ep = (struct tcp_endpoint){.state = TCPS_LISTEN, .local_port = 80};
+        demux_bind(&tcp, &listeners[i]);
+    }
+    for (unsigned peer = 0; peer < 8000; peer++) {
+        const struct ip_addr there = ip_addr_v4(peer % 5);
+        const uint16_t port = (uint16_t)(30000 + peer);
+        const struct tcb *found = demux_listener(&ip, &here, 80, &there, port, 0);
+
+        assert_ptr_equal(found, demux_listener(&ip, &here, 80, &there, port, 0));
+        got[found - listeners]++;
+    }
+    for (unsigned i = 0; i < 8; i++)
+        assert_in_range(got[i], 850, 1150);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(all_are_found, fill, empty),
         cmocka_unit_test_setup_teardown(what_goes_is_gone_and_the_rest_stays, fill, empty),
         cmocka_unit_test_setup_teardown(a_candidate_is_right_where_tags_differ, fill, empty),
+        cmocka_unit_test_setup_teardown(listeners_that_share_a_port_get_as_many_each, fill, empty),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
