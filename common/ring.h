@@ -133,6 +133,28 @@ static inline uint32_t dmm_ready_take(struct dmm_waitset *waitset)
     return atomic_exchange_explicit(&waitset->ready, 0, memory_order_acquire);
 }
 
+/* ThreadSanitizer sees one process of two: of the sidecar's word that a ring's memory is another
+ * socket's now it knows nothing, and would find a race in each use by another thread. */
+#ifdef __SANITIZE_THREAD__
+void AnnotateIgnoreReadsBegin(const char *file, int line);
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+void AnnotateIgnoreWritesBegin(const char *file, int line);
+void AnnotateIgnoreWritesEnd(const char *file, int line);
+static inline void dmm_ring_copy(void *to, const void *from, uint32_t len)
+{
+    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+    memcpy(to, from, len);
+    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+}
+#else
+static inline void dmm_ring_copy(void *to, const void *from, uint32_t len)
+{
+    memcpy(to, from, len);
+}
+#endif
+
 /* Copies into and out of a ring of `size` bytes at stream position `at`; len <= size. Of no bytes,
  * the other end may be null. */
 static inline void dmm_ring_write(char *ring, uint32_t size, uint32_t at, const void *from,
@@ -142,8 +164,8 @@ static inline void dmm_ring_write(char *ring, uint32_t size, uint32_t at, const 
         return;
     uint32_t start = at & (size - 1);
     uint32_t first = len < size - start ? len : size - start;
-    memcpy(ring + start, from, first);
-    memcpy(ring, (const char *)from + first, len - first);
+    dmm_ring_copy(ring + start, from, first);
+    dmm_ring_copy(ring, (const char *)from + first, len - first);
 }
 static inline void dmm_ring_read(const char *ring, uint32_t size, uint32_t at, void *to,
                                  uint32_t len)
@@ -152,8 +174,8 @@ static inline void dmm_ring_read(const char *ring, uint32_t size, uint32_t at, v
         return;
     uint32_t start = at & (size - 1);
     uint32_t first = len < size - start ? len : size - start;
-    memcpy(to, ring + start, first);
-    memcpy((char *)to + first, ring, len - first);
+    dmm_ring_copy(to, ring + start, first);
+    dmm_ring_copy((char *)to + first, ring, len - first);
 }
 /* Copies [at, at + len) from one ring to another at the same positions. */
 void dmm_ring_move(char *to, uint32_t to_size, const char *from, uint32_t from_size, uint32_t at,

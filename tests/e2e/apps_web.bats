@@ -211,7 +211,6 @@ spliced() { echo "show info" | socat - "UNIX-CONNECT:$LAB_TMP/haproxy.sock" | aw
 }
 
 @test "haproxy with splice: bytes go from stack socket to stack socket through pipes" {
-    [[ ${DMM_PRELOAD_FIRST:-} != *libtsan* ]] || skip "haproxy's watchdog ends it, slow as TSan makes it: 'Thread 2 is about to kill the process'"
     local port before
     nginx_up
     haproxy_up splice-auto splice-response splice-request
