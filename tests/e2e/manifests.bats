@@ -108,7 +108,7 @@ YAML
 }
 
 @test "manifests: the Helm chart makes the same objects as kustomize; a wrong value is refused by its schema" {
-    local link mode dir=$BATS_TEST_TMPDIR render
+    local link mode change dir=$BATS_TEST_TMPDIR
     if command -v helm >/dev/null; then
         render() { helm template dmm "$TOP/deploy/helm/dmm" --namespace dmm-system --kube-version 1.30.0 -f "$1"; }
     else
@@ -171,53 +171,59 @@ for change in ({"link": "wire"}, {"mode": "solo"}, {"lnik": 1}, {"injector": {"r
         continue
     raise SystemExit(f"{change} is accepted")
 PY
+    command -v helm >/dev/null || return 0
+    helm lint --strict "$TOP/deploy/helm/dmm"
+    for change in link=wire mode=solo lnik=1 injector.replicas=0 cni.mode=alone injection.hugepagesMi=-1; do
+        run ! helm template dmm "$TOP/deploy/helm/dmm" --set "$change"
+        grep -E -- "- (\(root\): .* ${change%=*} |${change%=*}: )" <<<"$output"
+    done
 }
 
-# Decodes pods and templates as typed objects, as the API server does, and prints fields that were lost on the way.
-# "restartPolicy" of init containers is newer than some clients.
-lost_fields() { # FILE
-    local plain=$1
-    kubectl set env --local -f "$plain" -o json DMM_TEST=1 | /usr/bin/python3 -c '
-import json, sys, yaml
-def walk(have, got, path):
-    if isinstance(have, dict):
-        for key, value in have.items():
-            if key not in got:
-                if not (key == "restartPolicy" and "initContainers" in path) and value not in ({}, [], None):
-                    print(path + "." + key)
-            else: walk(value, got[key], path + "." + key)
-    elif isinstance(have, list):
-        for i, value in enumerate(have): walk(value, got[i], f"{path}[{i}]")
-text = sys.stdin.read(); decoder = json.JSONDecoder(); at = 0; got = []
-while at < len(text.rstrip()):
-    value, at = decoder.raw_decode(text, at)
-    got += value["items"] if value["kind"] == "List" else [value]
-    while at < len(text) and text[at].isspace(): at += 1
-have = [d for d in yaml.safe_load_all(open(sys.argv[1])) if d]
-have = {(d["kind"], d["metadata"]["name"]): d for d in have}
-for d in got: walk(have[d["kind"], d["metadata"]["name"]], d, d["kind"] + "/" + d["metadata"]["name"])
-assert got' "$plain"
+every_kind() { # FOLDER: what deploy/ can make, all that is optional included, and a pod
+    local folder
+    mkdir "$1/options"
+    folder=$(realpath --relative-to="$1/options" "$KUSTOMIZE")
+    printf 'resources: [%s/overlays/veth-multus]\ncomponents: [%s/watch, %s/uninstall]\n' "$folder" "$folder" "$folder" \
+        >"$1/options/kustomization.yaml"
+    kustomize "$1/options"
+    echo ---
+    cat "$TOP/examples/kubernetes/nginx.yaml"
 }
 
 @test "manifests: typed decoding finds no unknown field, in deploy/, the examples and what is injected" {
-    command -v kubectl >/dev/null || skip "no kubectl (kubernetes-client): nothing here knows the types"
-    local file dir=$BATS_TEST_TMPDIR
-    kustomize "$KUSTOMIZE/overlays/veth-chained" |
-        /usr/bin/python3 -c '
-import sys, yaml
-docs = [d for d in yaml.safe_load_all(sys.stdin) if d["kind"] in ("DaemonSet", "Deployment")]
-yaml.safe_dump_all(docs, sys.stdout)' >"$dir/workloads.yaml"
-    [ -z "$(lost_fields "$dir/workloads.yaml")" ] || { lost_fields "$dir/workloads.yaml"; false; }
-    for file in "$TOP"/examples/kubernetes/*.yaml; do
-        /usr/bin/python3 "$TOP/tests/e2e/cri/inject.py" "$BUILD/dmm-injector" "$KUSTOMIZE/links/veth/injector.json" "$file" |
-            /usr/bin/python3 -c '
-import sys, yaml
-yaml.safe_dump_all([d for d in yaml.safe_load_all(sys.stdin) if d["kind"] == "Pod"], sys.stdout)' >"$dir/pods.yaml"
-        [ -z "$(lost_fields "$dir/pods.yaml")" ] || { echo "$file"; lost_fields "$dir/pods.yaml"; false; }
+    /usr/bin/python3 -c 'import kubernetes' || skip "no python3-kubernetes: nothing here knows the types"
+    local overlay file dir=$BATS_TEST_TMPDIR
+    for overlay in "$KUSTOMIZE"/overlays/*; do
+        kustomize "$overlay" | "$TOP/tests/e2e/typed.py"
     done
-    # It does find one.
-    sed 's/readOnlyRootFilesystem/readOnlyRootFileSystem/' "$dir/workloads.yaml" >"$dir/wrong.yaml"
-    lost_fields "$dir/wrong.yaml" | grep readOnlyRootFileSystem
+    every_kind "$dir" >"$dir/all.yaml"
+    "$TOP/tests/e2e/typed.py" <"$dir/all.yaml"
+    "$TOP/deploy/certs" secret "$dir/certs" | "$TOP/tests/e2e/typed.py"
+    for file in "$TOP"/examples/kubernetes/*.yaml; do
+        "$TOP/tests/e2e/typed.py" <"$file"
+        /usr/bin/python3 "$TOP/tests/e2e/cri/inject.py" "$BUILD/dmm-injector" "$KUSTOMIZE/links/veth/injector.json" "$file" |
+            "$TOP/tests/e2e/typed.py"
+    done
+}
+
+@test "manifests: typed decoding does find what is wrong, in every kind" {
+    /usr/bin/python3 -c 'import kubernetes' || skip "no python3-kubernetes: nothing here knows the types"
+    local dir=$BATS_TEST_TMPDIR kinds change
+    every_kind "$dir" >"$dir/all.yaml"
+    kinds=$(grep -c '^kind:' "$dir/all.yaml")
+    [ "$kinds" -ge 14 ]
+    run -1 "$TOP/tests/e2e/typed.py" < <(sed 's/^kind:/unknown: 1\n&/' "$dir/all.yaml")
+    [ "$(grep -c '\.unknown: no such field' <<<"$output")" -eq "$kinds" ]
+    for change in readOnlyRootFilesystem/readOnlyRootFileSystem failurePolicy/failPolicy verbs/verb \
+        minAvailable/minimum targetPort/toPort mountPath/path; do
+        run -1 "$TOP/tests/e2e/typed.py" < <(sed "s/$change/" "$dir/all.yaml")
+        grep -F ".${change#*/}: no such field" <<<"$output" || [ "${change#*/}" = path ]
+    done
+    grep -F 'mountPath: is required' <<<"$output"
+    run -1 "$TOP/tests/e2e/typed.py" < <(sed 's/hostNetwork: true/hostNetwork: "true"/' "$dir/all.yaml")
+    grep -F 'hostNetwork: "true" is no bool' <<<"$output"
+    run -1 "$TOP/tests/e2e/typed.py" < <(sed 's/apps\/v1/extensions\/v1/' "$dir/all.yaml")
+    grep -F 'extensions/v1 has no such kind' <<<"$output"
 }
 
 @test "deploy/certs: a certificate for the service that the webhook is asked by, and the bundle of its CA" {
