@@ -6,7 +6,7 @@
  */
 #include "cni/attach.h"
 #include "cni/file.h"
-#include "cni/kubeapi.h"
+#include "cni/kubeask.h"
 #include "cni/netns.h"
 #include "common/log.h"
 
@@ -52,9 +52,7 @@ static int open_netns(struct add *add, struct dmm_cni_error *error)
 /* Nobody passed any: the API server is asked, if that is configured and the pod has a name. */
 static int ask_api(struct add *add, struct dmm_cni_error *error)
 {
-    struct dmm_err err = {0};
     json_t *found = NULL;
-    struct dmm_kube_access access = {0};
     const struct dmm_kube_conf *kube = &add->conf->kube;
     const struct dmm_kube_query query = {
         .name_space = dmm_cni_args_get(&add->env->args, "K8S_POD_NAMESPACE"),
@@ -66,13 +64,7 @@ static int ask_api(struct add *add, struct dmm_cni_error *error)
         return dmm_cni_fail(error, DMM_CNI_E_ENVIRONMENT,
                             "CNI_ARGS: K8S_POD_NAMESPACE, K8S_POD_NAME: missing, so that the API "
                             "server can't be asked");
-    int rc = kube->kubeconfig ? dmm_kube_from_kubeconfig(&access, kube->kubeconfig, &err)
-                              : dmm_kube_from_service_account(&access, kube->service_account,
-                                                              kube->server, &err);
-    if (rc)
-        return dmm_cni_fail(error, DMM_CNI_E_KUBE, "kubernetes: %s", err.text);
-    rc = dmm_kube_annotations(&found, &access, &query, error);
-    dmm_kube_access_free(&access);
+    int rc = dmm_kube_ask(&found, kube, &query, error);
     if (!rc)
         rc = dmm_annotations_from_api(&add->annotations, found, error);
     json_decref(found);

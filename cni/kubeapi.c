@@ -3,7 +3,6 @@
 
 #include <ctype.h>
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,46 +13,12 @@
 #define ATTEMPTS   3
 #define PAUSE_MS   100 /* before the second attempt; twice that before the third */
 
-struct curl_library {
-    void *handle;
-    __typeof__(curl_easy_init) *init;
-    __typeof__(curl_easy_setopt) *setopt;
-    __typeof__(curl_easy_perform) *perform;
-    __typeof__(curl_easy_getinfo) *getinfo;
-    __typeof__(curl_easy_cleanup) *cleanup;
-    __typeof__(curl_slist_append) *append;
-    __typeof__(curl_slist_free_all) *free_all;
-    __typeof__(curl_easy_strerror) *strerror;
-};
-
 struct answer {
     long status;
     char *text; /* owned */
     size_t len;
     char problem[CURL_ERROR_SIZE];
 };
-
-static int load(struct curl_library *lib, struct dmm_cni_error *error)
-{
-    lib->handle = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-    if (!lib->handle) {
-        dmm_cni_fail(error, DMM_CNI_E_KUBE, "kubernetes: libcurl: %s", dlerror());
-        return -1;
-    }
-    *(void **)&lib->init = dlsym(lib->handle, "curl_easy_init");
-    *(void **)&lib->setopt = dlsym(lib->handle, "curl_easy_setopt");
-    *(void **)&lib->perform = dlsym(lib->handle, "curl_easy_perform");
-    *(void **)&lib->getinfo = dlsym(lib->handle, "curl_easy_getinfo");
-    *(void **)&lib->cleanup = dlsym(lib->handle, "curl_easy_cleanup");
-    *(void **)&lib->append = dlsym(lib->handle, "curl_slist_append");
-    *(void **)&lib->free_all = dlsym(lib->handle, "curl_slist_free_all");
-    *(void **)&lib->strerror = dlsym(lib->handle, "curl_easy_strerror");
-    if (lib->init && lib->setopt && lib->perform && lib->getinfo && lib->cleanup && lib->append &&
-        lib->free_all && lib->strerror)
-        return 0;
-    dmm_cni_fail(error, DMM_CNI_E_KUBE, "kubernetes: libcurl: a function is missing");
-    return -1;
-}
 
 static int64_t now_ms(void)
 {
@@ -77,54 +42,51 @@ static size_t on_body(char *data, size_t one, size_t n, void *arg)
     return n;
 }
 
-static void set_blob(const struct curl_library *lib, CURL *curl, CURLoption option,
-                     const struct dmm_blob *blob)
+static void set_blob(CURL *curl, CURLoption option, const struct dmm_blob *blob)
 {
     struct curl_blob view = {.data = blob->data, .len = blob->len, .flags = CURL_BLOB_NOCOPY};
     if (blob->len)
-        lib->setopt(curl, option, &view);
+        curl_easy_setopt(curl, option, &view);
 }
 
-static void set_access(const struct curl_library *lib, CURL *curl,
-                       const struct dmm_kube_access *access)
+static void set_access(CURL *curl, const struct dmm_kube_access *access)
 {
-    lib->setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
-    lib->setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
-    lib->setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
-    lib->setopt(curl, CURLOPT_CAINFO, NULL);
-    lib->setopt(curl, CURLOPT_CAPATH, NULL); /* the cluster's authority alone */
-    lib->setopt(curl, CURLOPT_PROXY, "");
-    set_blob(lib, curl, CURLOPT_CAINFO_BLOB, &access->ca);
-    set_blob(lib, curl, CURLOPT_SSLCERT_BLOB, &access->cert);
-    set_blob(lib, curl, CURLOPT_SSLKEY_BLOB, &access->key);
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
+    curl_easy_setopt(curl, CURLOPT_CAINFO, NULL);
+    curl_easy_setopt(curl, CURLOPT_CAPATH, NULL); /* the cluster's authority alone */
+    curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    set_blob(curl, CURLOPT_CAINFO_BLOB, &access->ca);
+    set_blob(curl, CURLOPT_SSLCERT_BLOB, &access->cert);
+    set_blob(curl, CURLOPT_SSLKEY_BLOB, &access->key);
 }
 
 /* One GET. Returns libcurl's code. */
-static CURLcode get(const struct curl_library *lib, const struct dmm_kube_access *access,
-                    const char *url, const char *authorization, int64_t timeout_ms,
-                    struct answer *answer)
+static CURLcode get(const struct dmm_kube_access *access, const char *url,
+                    const char *authorization, int64_t timeout_ms, struct answer *answer)
 {
-    CURL *curl = lib->init();
+    CURL *curl = curl_easy_init();
     if (!curl)
         return CURLE_FAILED_INIT;
-    struct curl_slist *headers = lib->append(NULL, "Accept: application/json");
+    struct curl_slist *headers = curl_slist_append(NULL, "Accept: application/json");
     if (authorization)
-        headers = lib->append(headers, authorization);
-    set_access(lib, curl, access);
-    lib->setopt(curl, CURLOPT_URL, url);
-    lib->setopt(curl, CURLOPT_HTTPHEADER, headers);
-    lib->setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
-    lib->setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    lib->setopt(curl, CURLOPT_ERRORBUFFER, answer->problem);
-    lib->setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-    lib->setopt(curl, CURLOPT_WRITEDATA, answer);
-    CURLcode rc = lib->perform(curl);
+        headers = curl_slist_append(headers, authorization);
+    set_access(curl, access);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, answer->problem);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
+    CURLcode rc = curl_easy_perform(curl);
     if (!rc)
-        lib->getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
+        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
     else if (!*answer->problem)
-        snprintf(answer->problem, sizeof(answer->problem), "%s", lib->strerror(rc));
-    lib->free_all(headers);
-    lib->cleanup(curl);
+        snprintf(answer->problem, sizeof(answer->problem), "%s", curl_easy_strerror(rc));
+    curl_slist_free_all(headers);
+    curl_easy_cleanup(curl);
     return rc;
 }
 
@@ -160,8 +122,8 @@ static int refuse(const struct answer *answer, CURLcode rc, const struct dmm_kub
 }
 
 /* Tries until there is an answer worth having, or the deadline. */
-static int get_within(const struct curl_library *lib, const struct dmm_kube_access *access,
-                      const char *url, const struct dmm_kube_query *query, struct answer *answer,
+static int get_within(const struct dmm_kube_access *access, const char *url,
+                      const struct dmm_kube_query *query, struct answer *answer,
                       struct dmm_cni_error *error)
 {
     CURLcode rc = CURLE_OPERATION_TIMEDOUT;
@@ -175,7 +137,7 @@ static int get_within(const struct curl_library *lib, const struct dmm_kube_acce
             break;
         free(answer->text);
         *answer = (struct answer){0};
-        rc = get(lib, access, url, authorization, left, answer);
+        rc = get(access, url, authorization, left, answer);
         if (!worth_another(rc, answer->status))
             break;
         struct timespec pause = {0, (long)PAUSE_MS * 1000000 * (i + 1)};
@@ -225,7 +187,6 @@ int dmm_kube_annotations(json_t **annotations, const struct dmm_kube_access *acc
                          const struct dmm_kube_query *query, struct dmm_cni_error *error)
 {
     char url[2048];
-    struct curl_library lib = {0};
     struct answer answer = {0};
     size_t server = strlen(access->server);
     if (!is_plain(query->name_space) || !is_plain(query->pod))
@@ -236,11 +197,9 @@ int dmm_kube_annotations(json_t **annotations, const struct dmm_kube_access *acc
     if ((size_t)snprintf(url, sizeof(url), "%.*s/api/v1/namespaces/%s/pods/%s", (int)server,
                          access->server, query->name_space, query->pod) >= sizeof(url))
         return dmm_cni_fail(error, DMM_CNI_E_KUBE, "kubernetes: server: too long");
-    if (load(&lib, error))
-        return -1;
-    int rc = get_within(&lib, access, url, query, &answer, error);
+    int rc = get_within(access, url, query, &answer, error);
     if (!rc)
         rc = read_pod(annotations, &answer, query, error);
     free(answer.text);
-    return rc; /* libcurl stays loaded: this process ends soon */
+    return rc;
 }

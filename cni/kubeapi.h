@@ -3,9 +3,8 @@
  * kubeapi: a pod's annotations from the Kubernetes API server, where the runtime does not pass
  * them.
  *
- * libcurl, whose loading costs more than the rest of ADD, is loaded here and only here. The
- * server's certificate is checked against the given authority; nothing is followed elsewhere; the
- * deadline is for all attempts together. One thread.
+ * Part of dmm-kube (cni/kubeask.h). The server's certificate is checked against the given
+ * authority; nothing is followed elsewhere; the deadline is for all attempts together. One thread.
  */
 #ifndef DMM_CNI_KUBEAPI_H
 #define DMM_CNI_KUBEAPI_H

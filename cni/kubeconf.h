@@ -6,7 +6,7 @@
  * Invariant of a struct dmm_kube_access that was filled: `server` is an https URL; `ca` is there (a
  * server that is not checked is refused); there is a token, or a client certificate with its key.
  *
- * libyaml is loaded only for a kubeconfig. One thread.
+ * Part of dmm-kube (cni/kubeask.h). One thread.
  */
 #ifndef DMM_CNI_KUBECONF_H
 #define DMM_CNI_KUBECONF_H

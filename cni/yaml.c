@@ -2,7 +2,6 @@
 /* yaml: the YAML that kubeconfig files are written in, as JSON, over libyaml. */
 #include "cni/kubeconf.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
@@ -10,44 +9,15 @@
 
 #define DEPTH_MAX 16
 
-struct yaml_library {
-    void *handle;
-    __typeof__(yaml_parser_initialize) *initialize;
-    __typeof__(yaml_parser_set_input_string) *set_input;
-    __typeof__(yaml_parser_parse) *parse;
-    __typeof__(yaml_event_delete) *event_delete;
-    __typeof__(yaml_parser_delete) *delete;
-};
-
 struct reader {
-    const struct yaml_library *lib;
     yaml_parser_t parser;
     const char *source;
     struct dmm_err *err;
 };
 
-static int load(struct yaml_library *lib, struct dmm_err *err)
-{
-    lib->handle = dlopen("libyaml-0.so.2", RTLD_NOW | RTLD_LOCAL);
-    if (!lib->handle) {
-        dmm_err_set(err, ENOENT, "libyaml: %s", dlerror());
-        return -ENOENT;
-    }
-    *(void **)&lib->initialize = dlsym(lib->handle, "yaml_parser_initialize");
-    *(void **)&lib->set_input = dlsym(lib->handle, "yaml_parser_set_input_string");
-    *(void **)&lib->parse = dlsym(lib->handle, "yaml_parser_parse");
-    *(void **)&lib->event_delete = dlsym(lib->handle, "yaml_event_delete");
-    *(void **)&lib->delete = dlsym(lib->handle, "yaml_parser_delete");
-    if (lib->initialize && lib->set_input && lib->parse && lib->event_delete && lib->delete)
-        return 0;
-    dlclose(lib->handle);
-    dmm_err_set(err, ENOENT, "libyaml: a function is missing");
-    return -ENOENT;
-}
-
 static bool next(struct reader *reader, yaml_event_t *event)
 {
-    if (reader->lib->parse(&reader->parser, event))
+    if (yaml_parser_parse(&reader->parser, event))
         return true;
     dmm_err_set(reader->err, EINVAL, "%s: line %zu: %s", reader->source,
                 reader->parser.problem_mark.line + 1,
@@ -65,7 +35,7 @@ static json_t *read_sequence(struct reader *reader, int depth)
     while (next(reader, &event)) {
         bool end = event.type == YAML_SEQUENCE_END_EVENT;
         json_t *value = end ? NULL : read_node(reader, &event, depth);
-        reader->lib->event_delete(&event);
+        yaml_event_delete(&event);
         if (end)
             return list;
         if (!value || json_array_append_new(list, value))
@@ -84,7 +54,7 @@ static json_t *read_mapping(struct reader *reader, int depth)
     while (next(reader, &event)) {
         bool end = event.type == YAML_MAPPING_END_EVENT && !key;
         json_t *node = end ? NULL : read_node(reader, &event, depth);
-        reader->lib->event_delete(&event);
+        yaml_event_delete(&event);
         if (end)
             return object;
         if (!node)
@@ -129,7 +99,7 @@ static json_t *read_document(struct reader *reader)
             event.type == YAML_STREAM_START_EVENT || event.type == YAML_DOCUMENT_START_EVENT;
         if (!preamble)
             root = read_node(reader, &event, 0);
-        reader->lib->event_delete(&event);
+        yaml_event_delete(&event);
         if (!preamble)
             return root;
     }
@@ -138,20 +108,16 @@ static json_t *read_document(struct reader *reader)
 
 json_t *dmm_yaml_parse(const char *text, size_t len, const char *source, struct dmm_err *err)
 {
-    struct yaml_library lib = {0};
-    if (load(&lib, err))
-        return NULL;
-    struct reader reader = {.lib = &lib, .source = source, .err = err};
+    struct reader reader = {.source = source, .err = err};
     json_t *root = NULL;
-    if (lib.initialize(&reader.parser)) {
-        lib.set_input(&reader.parser, (const unsigned char *)text, len);
+    if (yaml_parser_initialize(&reader.parser)) {
+        yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text, len);
         root = read_document(&reader);
-        lib.delete(&reader.parser);
+        yaml_parser_delete(&reader.parser);
         if (!root && err && !err->code)
             dmm_err_set(err, EINVAL, "%s: not a YAML document that we read", source);
     } else {
         dmm_err_set(err, ENOMEM, "%s: out of memory", source);
     }
-    dlclose(lib.handle);
     return root;
 }

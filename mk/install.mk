@@ -4,6 +4,7 @@ PREFIX  ?= /usr/local
 CNI_BIN ?= /opt/cni/bin
 
 install: programs
+	install -D -m 755 $(BUILD)/dmm-kube $(DESTDIR)$(CNI_BIN)/dmm-kube
 	install -D -m 755 $(BUILD)/dmm $(DESTDIR)$(CNI_BIN)/dmm
 	install -D -m 755 $(BUILD)/dmm-stackd $(DESTDIR)$(PREFIX)/sbin/dmm-stackd
 	install -D -m 755 $(BUILD)/dmmctl $(DESTDIR)$(PREFIX)/bin/dmmctl

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-## make            build/dmm build/dmm-stackd build/libdmm.so build/dmmctl, and what deploys them:
+## make            build/dmm build/dmm-kube build/dmm-stackd build/libdmm.so build/dmmctl, and what deploys them:
 ##                 build/dmm-install build/dmm-shim build/dmm-injector
 ## make images     OCI archives of all of it in build/images
 #
@@ -75,12 +75,16 @@ SIDECAR_LIBS = $(DPDK_LIBS) -lmicrohttpd $(JANSSON_LIBS) -lpthread -ldl
 
 link = @echo "  LD   $@"; mkdir -p $(@D); $(CC) -o $@
 
-# The plugin runs on the node, which has a C library for certain and libnl or jansson perhaps. Whole, because what
-# libnl knows of a kind of link is registered by a constructor that nothing refers to.
-PLUGIN_LIBS = -Wl,-Bstatic -Wl,--whole-archive -lnl-route-3 -Wl,--no-whole-archive -lnl-3 $(JANSSON_LIBS) \
-              -Wl,-Bdynamic -lm -ldl
-$(BUILD)/dmm: $(BUILD)/obj/cni/main.o $(LIB_CNI) $(LIB_JSON) $(LIB_COMMON)
-	$(link) $^ $(LDFLAGS) $(PLUGIN_LIBS)
+# The plugin runs on the node, which is of any distribution: static, but for a sanitizer's runtime. libnl-route is linked
+# whole, because what it knows of a kind of link is registered by a constructor that nothing refers to.
+PLUGIN_STATIC = $(if $(SAN),,-static-pie)
+PLUGIN_LIBS   = -Wl,-Bstatic -Wl,--whole-archive -lnl-route-3 -Wl,--no-whole-archive -lnl-3 $(JANSSON_LIBS) \
+                $(if $(SAN),-Xlinker -Bdynamic) -lm
+$(BUILD)/dmm: $(BUILD)/obj/cni/main.o $(if $(SAN),,$(BUILD)/obj/cni/static/names.o) $(LIB_CNI) $(LIB_JSON) $(LIB_COMMON)
+	$(link) $(PLUGIN_STATIC) $^ $(LDFLAGS) $(PLUGIN_LIBS)
+KUBE_LIBS = -lcurl -lyaml $(JANSSON_LIBS)
+$(BUILD)/dmm-kube: $(BUILD)/obj/cni/kube/main.o $(LIB_CNI) $(LIB_COMMON)
+	$(link) $^ $(LDFLAGS) $(KUBE_LIBS)
 $(BUILD)/dmm-stackd: $(BUILD)/obj/sidecar/main.o $(LIB_SIDECAR) $(LIB_TCPIP) $(LIB_JSON) $(LIB_COMMON)
 	$(link) -rdynamic $^ $(LDFLAGS) $(SIDECAR_LIBS)
 $(BUILD)/dmmctl: $(BUILD)/obj/ctl/main.o $(LIB_CTL) $(LIB_JSON) $(LIB_COMMON)
@@ -100,7 +104,7 @@ $(BUILD)/dmm-shim: $(BUILD)/obj/deploy/shim/main.o $(LIB_COMMON)
 	$(link) $^ $(LDFLAGS) $(if $(SAN),,-static)
 
 .PHONY: programs images
-PROGRAMS = $(BUILD)/dmm $(BUILD)/dmm-stackd $(BUILD)/libdmm.so $(BUILD)/dmmctl $(BUILD)/dmm-install \
+PROGRAMS = $(BUILD)/dmm $(BUILD)/dmm-kube $(BUILD)/dmm-stackd $(BUILD)/libdmm.so $(BUILD)/dmmctl $(BUILD)/dmm-install \
            $(BUILD)/dmm-shim $(BUILD)/dmm-injector
 programs: $(PROGRAMS)
 images: programs

@@ -49,6 +49,7 @@ def shim(layer, build):
 
 def cni(layer, build):
     debian.add_program(layer, f"{build}/dmm", "usr/lib/cni/dmm", strip=True)
+    debian.add_file(layer, f"{build}/dmm-kube", "usr/lib/cni/dmm-kube", strip=True)  # runs with the node's libraries
     debian.add_program(layer, f"{build}/dmm-install", "usr/bin/dmm-install", strip=True)
     for name in sorted(os.listdir(f"{TOP}/deploy/seccomp")):
         debian.add_file(layer, f"{TOP}/deploy/seccomp/{name}", f"usr/lib/dmm/seccomp/{name}")

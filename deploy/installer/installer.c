@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define PLUGIN_NAME "dmm"
+#define HELPER_NAME "dmm-kube" /* which the plugin runs */
 #define CONF_NAME   INSTALLER_PREFIX ".conflist"
 #define PLUGIN_MAX  ((size_t)64 << 20)
 #define CONF_MAX    ((size_t)1 << 20)
@@ -150,15 +151,29 @@ static int put(int dir, const char *where, const char *name, mode_t mode, const 
     return 0;
 }
 
-static int put_plugin(const struct installer *installer, unsigned *changed, struct dmm_err *err)
+static int put_program(const struct installer *installer, const char *from, const char *name,
+                       unsigned *changed, struct dmm_err *err)
 {
     struct text text = {0};
     int dir __attribute__((cleanup(dmm_close))) = open_dir(installer->bin_dir, err);
-    int rc = dir < 0 ? dir : read_path(installer->plugin, PLUGIN_MAX, &text, err);
+    int rc = dir < 0 ? dir : read_path(from, PLUGIN_MAX, &text, err);
     if (!rc)
-        rc = put(dir, installer->bin_dir, PLUGIN_NAME, 0755, &text, changed, err);
+        rc = put(dir, installer->bin_dir, name, 0755, &text, changed, err);
     free(text.data);
     return rc;
+}
+
+/* The plugin's helper first, where it lies beside the plugin. */
+static int put_plugin(const struct installer *installer, unsigned *changed, struct dmm_err *err)
+{
+    char helper[PATH_MAX];
+    const char *slash = strrchr(installer->plugin, '/');
+    int folder = slash ? (int)(slash + 1 - installer->plugin) : 0;
+    int n = snprintf(helper, sizeof(helper), "%.*s" HELPER_NAME, folder, installer->plugin);
+    int rc = 0;
+    if ((size_t)n < sizeof(helper) && access(helper, F_OK) == 0)
+        rc = put_program(installer, helper, HELPER_NAME, changed, err);
+    return rc ? rc : put_program(installer, installer->plugin, PLUGIN_NAME, changed, err);
 }
 
 static int put_conf(const struct installer *installer, unsigned *changed, struct dmm_err *err)

@@ -4,8 +4,9 @@
  *
  * Invariants
  *   - a file appears whole or not at all: temporary name, fsync, rename;
- *   - the plugin is in place before a configuration that names it;
- *   - nothing but our plugin, our configuration and temporary files of the two is written;
+ *   - the plugin is in place before a configuration that names it, and dmm-kube, if that lies
+ * beside the plugin to install, before the plugin;
+ *   - nothing but these and their temporary files is written;
  *   - the plugin stays when all else goes: pods that are there still need its DEL.
  *
  * One thread. Errors come back and are logged by who called.

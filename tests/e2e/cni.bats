@@ -20,12 +20,13 @@ forwarded() { ip netns exec "$PREFIX-$1" awk '/^Ip: [0-9]/ { print $7 }' /proc/n
     [ "$(jq -r .cniVersion <<<"$output")" = 1.1.0 ]
 }
 
-@test "the plugin needs nothing of the node but glibc 2.34" {
-    [ -z "${DMM_PRELOAD_FIRST:-}" ] || skip "a sanitizer's runtime is a library more"
-    readelf -d "$DMM" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' >"$BATS_TEST_TMPDIR/needed"
-    diff "$BATS_TEST_TMPDIR/needed" - <<<libc.so.6
-    last=$(objdump -T "$DMM" | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1)
-    [ "$(printf '%s\n' "$last" GLIBC_2.34 | sort -V | tail -n 1)" = GLIBC_2.34 ]
+@test "the plugin needs nothing of the node's distribution" {
+    [ -z "${DMM_PRELOAD_FIRST:-}" ] || skip "a sanitizer's runtime is a library"
+    run readelf -l "$DMM"
+    [[ $output != *INTERP* ]]
+    mkdir "$DIR/empty"
+    cp "$DMM" "$DIR/empty/dmm"
+    [ "$(CNI_COMMAND=VERSION chroot "$DIR/empty" /dmm </dev/null | jq -r .cniVersion)" = 1.1.0 ]
 }
 
 @test "ADD: all missing variables in one error, code 4" {

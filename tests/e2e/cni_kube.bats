@@ -196,6 +196,25 @@ times_asked() { grep -c . "$KUBE/api.log" || true; }
     refused 106 "No such file"
 }
 
+@test "kubernetes: dmm-kube missing, without its libraries, or ended: said by name, code 106" {
+    local bin=$DIR/alone
+    mkdir "$bin"
+    cp "$DMM" "$bin/dmm"
+    DMM=$bin/dmm
+    run add ok
+    refused 106 "$bin/dmm-kube: No such file"
+    for case in "exit 127|libcurl.so.4" 'kill -9 $$|ended with status 137 and no answer' "echo '{}'|no answer"; do
+        printf '#!/bin/sh\n%s\n' "${case%%|*}" >"$bin/dmm-kube"
+        chmod +x "$bin/dmm-kube"
+        run add ok
+        refused 106 "$bin/dmm-kube.*${case#*|}"
+    done
+    run "$DMM_BUILD/dmm-kube" <<<'{"pod": 1}'
+    [ "$status" -eq 1 ]
+    [[ $(jq -r .what <<<"$output") = "kubernetes: the question: "* ]]
+    "$DMM_BUILD/dmm-kube" --help
+}
+
 @test "kubernetes: open by configuration: the configured mapping and a warning" {
     run --separate-stderr add 403 '.kubernetes.on_failure = "default"' '.mapping = {version: 1, default: "fast"}'
     [ "$status" -eq 0 ]

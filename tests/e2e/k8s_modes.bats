@@ -61,6 +61,7 @@ installed() { # NODE
         within 5 kubelet $node probe dmm-installer-0 installer readiness
     done
     cmp "$DMM_BUILD/dmm" "$DIR/a/bin/dmm" || strip -o "$DIR/stripped" "$DMM_BUILD/dmm"
+    "$DIR/a/bin/dmm-kube" --help
     jq -e '.name == "cluster" and (.plugins | map(.type) == ["bridge", "dmm"]) and .plugins[1].mode == "chained"' "$DIR/a/net.d/0-dmm.conflist"
     jq -e '.name == "dmm" and (.plugins | map(.type) == ["dmm"])' "$DIR/b/net.d/0-dmm.conflist"
     cmp "$TOP/deploy/seccomp/dmm-stackd.json" "$DIR/a/seccomp/dmm/dmm-stackd.json"

@@ -191,6 +191,26 @@ static void puts_plugin_and_conf_and_repairs(void **state)
     free(text);
 }
 
+static void what_lies_beside_the_plugin_comes_before_it(void **state)
+{
+    UNUSED(state);
+    struct dmm_err err = {0};
+    struct installer it = installer(false);
+    unsigned changed;
+    write_file("cni.json", ALONE);
+    write_file("dmm-kube", "helper 1");
+    assert_int_equal(installer_check(&it, &err), -ESTALE);
+    assert_non_null(strstr(err.text, "bin/dmm-kube: missing"));
+    assert_int_equal(installer_apply(&it, &changed, &err), 0);
+    assert_int_equal(changed, 3);
+    write_file("dmm-kube", "helper 2");
+    assert_int_equal(installer_apply(&it, &changed, &err), 0);
+    assert_int_equal(changed, 1);
+    char *text = read_file("bin/dmm-kube");
+    assert_string_equal(text, "helper 2");
+    free(text);
+}
+
 static void bad_conf_keeps_the_old_one(void **state)
 {
     UNUSED(state);
@@ -321,6 +341,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(puts_plugin_and_conf_and_repairs, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_lies_beside_the_plugin_comes_before_it, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_node_may_have_keys_of_its_own, set_up, tear_down),
         cmocka_unit_test_setup_teardown(puts_profiles_where_the_kubelet_looks, set_up, tear_down),
         cmocka_unit_test(bad_keys_of_a_node_are_said),
