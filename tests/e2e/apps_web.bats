@@ -40,7 +40,15 @@ meets_workers() { [ "$(pids 80 | wc -l)" -eq "$1" ]; }
 no_errors() { # the output of wrk, ab or h2load
     echo "$output"
     [ "$status" -eq 0 ] || return
-    ! grep -E 'Socket errors|Non-2xx|Failed requests: *[1-9]|[1-9][0-9]* (failed|errored|timeout)' <<<"$output"
+    ! grep -E 'Socket errors|Non-2xx|Failed requests: *[1-9]|[1-9][0-9]* (failed|errored|timeout)' <<<"$output" || { traces; false; }
+}
+traces() { # what both ends have counted and said
+    local name
+    for name in server client; do
+        pod ctl $name stats | grep -v ' 0$' | sed "s/^/$name /"
+        pod logs $name | tail -n 5
+    done
+    tail -n 5 "$LAB_TMP"/*/error.log
 }
 
 @test "nginx: 8 workers with SO_REUSEPORT share the connections" {
