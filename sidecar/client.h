@@ -103,6 +103,7 @@ struct dmm_client {
     struct dmm_client *dirty_next;
     bool deferred;     /* a watch's link is owed */
     uint64_t sweep_at; /* when to look for claims that no one answered for; 0: none */
+    bool doubts;       /* what is claimed by then is doubted from then on */
 
     uint32_t policy_generation;
     struct dmm_client_stats stats;
@@ -146,7 +147,11 @@ void dmm_client_violation(struct dmm_client *client, const char *fmt, ...)
 void dmm_client_end(struct dmm_client *client);
 /* The same if neither a process nor an export is left. */
 void dmm_client_end_if_unused(struct dmm_client *client);
-/* Resets sockets that a process claimed from a queue before it died. */
+/* A process has died, or a listener closed: whoever claimed a connection so far and does not say so
+ * within a second is taken for dead, and the connection is reset. Claims that come later are not
+ * doubted: many are under way at a busy time. */
+void dmm_client_doubt_claims(struct dmm_client *client);
+/* Does that, when it is due. Each turn. */
 void dmm_client_sweep(struct dmm_client *client, uint64_t now);
 /* The doorbell of a waitset of ours, at the end of the turn, if it is armed then. */
 void dmm_client_wake(struct dmm_client *client, uint32_t waitset);

@@ -11,7 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CHANNEL_BATCH 32 /* commands of one channel before the next one's */
+#define CHANNEL_BATCH 32                   /* commands of one channel before the next one's */
+#define CLAIM_NS      UINT64_C(1000000000) /* from a claim to the word of it, at most */
 
 /* After room was made in a channel. */
 static void wake_stalled(struct dmm_client *client, uint32_t id)
@@ -105,18 +106,32 @@ void dmm_client_end(struct dmm_client *client)
     client->worker->client_ended(client->worker->client_arg, client->id);
 }
 
+void dmm_client_doubt_claims(struct dmm_client *client)
+{
+    client->doubts = true;
+    if (!client->sweep_at)
+        client->sweep_at = client->worker->now;
+}
+
 void dmm_client_sweep(struct dmm_client *client, uint64_t now)
 {
     if (!client->sweep_at || now < client->sweep_at)
         return;
-    client->sweep_at = 0;
+    bool again = false;
     for (uint32_t i = 0; i < client->sockets_top; i++) {
         struct dmm_sock *sock = client->sockets[i];
-        if (sock && dmm_sock_claimed(sock)) {
+        if (!sock || !dmm_sock_claimed(sock))
+            continue;
+        if (sock->flags & DMM_SOCK_DOUBTED) {
             dmm_sock_queue_leave(sock);
             dmm_sock_close(sock, true);
+        } else if (client->doubts) {
+            sock->flags |= DMM_SOCK_DOUBTED;
+            again = true;
         }
     }
+    client->doubts = false;
+    client->sweep_at = again ? now + CLAIM_NS : 0;
 }
 
 void dmm_client_wake_for_news(struct dmm_client *client, uint32_t waitset)

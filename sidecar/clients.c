@@ -266,7 +266,7 @@ void dmm_client_remove_process(struct dmm_client *client, uint32_t process)
         if (client->waitsets[i].used && client->waitsets[i].process == process)
             drop_waitset(client, i);
     client->processes[process].used = false;
-    client->sweep_at = client->worker->now + 1000000000;
+    dmm_client_doubt_claims(client);
     client->n_processes--;
     dmm_client_end_if_unused(client);
 }

@@ -63,6 +63,7 @@ enum {
     DMM_SOCK_DEFERRED = 1 << 11, /* a watch has DMM_WATCH_DEFERRED */
     DMM_SOCK_ABORT = 1 << 12,    /* its last holder wanted RST; an export keeps it so far */
     DMM_SOCK_SPARE = 1 << 13,    /* opened ahead, not taken yet: spares.h */
+    DMM_SOCK_DOUBTED = 1 << 14,  /* was claimed when a process died: its claim, perhaps */
 };
 
 struct dmm_sock {

@@ -2,7 +2,7 @@
 /*
  * Accept queues. The listener's receive ring holds 32-bit socket indices; a process claims one by
  * moving rx_head past it, then says so (ACCEPTED). Between the two the socket has no holder: it
- * stays queued here, and if the claimer dies the sweep resets it.
+ * stays queued here, and if the claimer dies the sweep resets it (dmm_client_doubt_claims()).
  */
 #include "common/ring.h"
 #include "sidecar/client.h"
@@ -105,7 +105,7 @@ void dmm_sock_queue_leave(struct dmm_sock *sock)
         sock->queue_prev->queue_next = sock->queue_next;
     else if (sock->listener)
         sock->listener->queue_next = sock->queue_next;
-    sock->flags &= (uint16_t)~DMM_SOCK_QUEUED;
+    sock->flags &= (uint16_t) ~(DMM_SOCK_QUEUED | DMM_SOCK_DOUBTED);
     sock->listener = sock->queue_next = sock->queue_prev = NULL;
 }
 
@@ -120,8 +120,7 @@ void dmm_sock_queue_drop(struct dmm_sock *listener)
         if (claimed) {
             /* Its ACCEPTED is on the way, unless the claimer died. */
             sock->flags |= DMM_SOCK_QUEUED;
-            if (!client->sweep_at)
-                client->sweep_at = client->worker->now + 1000000000;
+            dmm_client_doubt_claims(client);
         } else {
             dmm_sock_close(sock, true);
         }

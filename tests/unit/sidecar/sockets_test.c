@@ -193,6 +193,28 @@ static void a_claim_whose_claimer_died_is_reset(void **state)
     assert_true(state_of(c) & DMM_SS_DEAD);
 }
 
+/* Of a busy server: a claim is under way whenever some process dies. */
+static void a_claim_after_someone_died_is_not_doubted(void **state)
+{
+    struct sim child;
+    (void)state;
+    uint32_t l = listener(80, 4);
+    local_fork(&local, client, &sim, &child);
+    local_exit(&local, client, &child);
+    uint32_t c = connecting(80);
+    assert_true(state_of(c) & DMM_SS_CONNECTED);
+    struct dmm_socket *queue = sim_socket(&sim, l);
+    uint32_t head = atomic_fetch_add(&queue->rx_head, 4);
+    for (int second = 0; second < 2; second++) {
+        if (client->sweep_at)
+            client->sweep_at = 1;
+        assert_false(state_of(c) & DMM_SS_DEAD);
+    }
+    atomic_store(&queue->rx_head, head);
+    assert_true(sim_accept(&sim, l) >= 0);
+    assert_false(state_of(c) & DMM_SS_DEAD);
+}
+
 static void a_full_queue_waits_for_accept(void **state)
 {
     (void)state;
@@ -505,6 +527,7 @@ int main(void)
         LIFE(bytes_written_before_a_close_arrive),
         LIFE(an_unaccepted_connection_is_reset_with_its_listener),
         LIFE(a_claim_whose_claimer_died_is_reset),
+        LIFE(a_claim_after_someone_died_is_not_doubted),
         LIFE(a_full_queue_waits_for_accept),
         LIFE(rings_grow_and_keep_every_byte),
         LIFE(memory_comes_back),
