@@ -133,8 +133,8 @@ void fake_add_address(struct fake_port *port, const char *ip, uint8_t prefix_len
 void fake_add_route(struct fake_port *port, const char *prefix, const char *gateway);
 void fake_link(struct fake_port *a, struct fake_port *b);
 void fake_link_fd(struct fake_port *port, int fd);
-/* Joins it to a real port, whose addresses, MAC, MTU and offloads it gets; in real time. Owned by
- * the caller, who destroys it after the stack. */
+/* Joins it to a real port once its link is up: its addresses, MAC, MTU and offloads are the real
+ * port's, and time is real. Owned by the caller, who destroys it after the stack. */
 void fake_link_device(struct fake_port *port, struct dmm_port *device);
 /* Queues a frame for the stack, as if it had come in. */
 void fake_inject(struct fake_port *port, const void *data, uint32_t len, uint8_t flags);

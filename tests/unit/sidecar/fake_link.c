@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-#define ETH       14
-#define MAX_FRAME (65535 + ETH)
-#define BATCH     32
+#define ETH        14
+#define MAX_FRAME  (65535 + ETH)
+#define BATCH      32
+#define LINK_UP_MS 5000
 
 /* ---- packets ---- */
 
@@ -449,6 +451,12 @@ void fake_link(struct fake_port *a, struct fake_port *b)
 void fake_link_device(struct fake_port *port, struct dmm_port *device)
 {
     const struct dmm_port_info *info = device->ops->info(device);
+    /* The kernel tells of a new veth's carrier a moment after both its ends are up. */
+    for (unsigned ms = 0; !info->up && ms < LINK_UP_MS; ms++) {
+        usleep(1000);
+        device->ops->refresh(device);
+    }
+    FAKE_CHECK(info->up);
     port->device = device;
     port->info = *info;
     port->host->real_time = true;
