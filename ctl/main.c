@@ -16,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 
+#define WAIT_MAX      3600
 #define DRAIN_SECONDS 20
 
 struct verb {
@@ -74,6 +75,7 @@ static void usage(FILE *out)
     fprintf(out,
             "\n  --pod-dir DIR  the pod directory (default: $DMM_POD_DIR, else %s/pod)\n"
             "  --json         print the sidecar's answer as it is\n"
+            "  --wait SECONDS of ready: how long to wait for it (default: 0)\n"
             "  --help, --version\n",
             DMM_PODDIR_ROOT);
 }
@@ -104,6 +106,29 @@ static int show(const struct verb *verb, const char *pod_dir, bool json)
     }
     json_decref(answer);
     return fflush(stdout) == 0 ? 0 : 1;
+}
+
+/* For a postStart hook, which holds the pod's next container back. */
+static int wait_ready(const struct verb *verb, const char *pod_dir, bool json, const char *text)
+{
+    char *end;
+    unsigned long seconds = strtoul(text, &end, 10);
+    if (*end || end == text || *text == '-' || seconds > WAIT_MAX) {
+        fprintf(stderr, "dmmctl: --wait: \"%s\" is no number of seconds up to %d\n", text,
+                WAIT_MAX);
+        return 2;
+    }
+    for (unsigned long i = 0; i < seconds * 10; i++) {
+        const struct timespec pause = {.tv_nsec = 100000000};
+        struct dmm_err err = {0};
+        json_t *answer = NULL;
+        int rc = ctl_fetch(pod_dir, verb->path, &answer, &err);
+        json_decref(answer);
+        if (rc >= 0)
+            break;
+        nanosleep(&pause, NULL);
+    }
+    return show(verb, pod_dir, json);
 }
 
 /* True while a socket carries a connection; one that only listens, or waits out TIME-WAIT, does
@@ -147,12 +172,12 @@ static int drain(const char *pod_dir)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"pod-dir", required_argument, NULL, 'd'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {"version", no_argument, NULL, 'V'},
-                                            {0}};
+    static const struct option options[] = {
+        {"pod-dir", required_argument, NULL, 'd'}, {"json", no_argument, NULL, 'j'},
+        {"wait", required_argument, NULL, 'w'},    {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},       {0}};
     const char *pod_dir = getenv("DMM_POD_DIR");
+    const char *wait = NULL;
     bool json = false;
     int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -162,6 +187,9 @@ int main(int argc, char **argv)
             break;
         case 'j':
             json = true;
+            break;
+        case 'w':
+            wait = optarg;
             break;
         case 'h':
             usage(stdout);
@@ -181,6 +209,12 @@ int main(int argc, char **argv)
     const struct verb *verb = optind + 1 == argc ? find_verb(argv[optind]) : NULL;
     if (!verb) {
         usage(stderr);
+        return 2;
+    }
+    if (wait && strcmp(verb->name, "ready") == 0)
+        return wait_ready(verb, pod_dir, json, wait);
+    if (wait) {
+        fprintf(stderr, "dmmctl: --wait: goes with ready, not with %s\n", verb->name);
         return 2;
     }
     return strcmp(verb->name, "drain") == 0 ? drain(pod_dir) : show(verb, pod_dir, json);

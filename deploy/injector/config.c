@@ -57,6 +57,16 @@ static int read_folder(const struct injector_config *config, const struct dmm_js
                                          : dmm_json_fail(err, at, key, "must be an absolute path");
 }
 
+static int read_kind(struct injector_config *config, const struct dmm_json_at *at,
+                     struct dmm_err *err)
+{
+    const json_t *native = json_object_get(config->json, "nativeSidecar");
+    config->native = !native || json_is_true(native);
+    return !native || json_is_boolean(native)
+               ? 0
+               : dmm_json_fail(err, at, "nativeSidecar", "must be true or false");
+}
+
 /* Parts that go into the pod as they are: the API server checks what is in them. */
 static int read_parts(struct injector_config *config, const struct dmm_json_at *at,
                       struct dmm_err *err)
@@ -85,8 +95,9 @@ static int read_parts(struct injector_config *config, const struct dmm_json_at *
 static int read_all(struct injector_config *config, const char *source, struct dmm_err *err)
 {
     static const char *const known[] = {
-        "version",   "stacks",     "link",        "images",         "podsDir",    "imagePullPolicy",
-        "resources", "stackdArgs", "hugepagesMi", "seccompProfile", "socketsDir", NULL};
+        "version",         "stacks",        "link",       "images",      "podsDir",
+        "imagePullPolicy", "resources",     "stackdArgs", "hugepagesMi", "seccompProfile",
+        "socketsDir",      "nativeSidecar", NULL};
     const struct dmm_json_at at = {source, ""};
     config->pods_dir = "/run/dmm/pods";
     int rc = dmm_json_keys(config->json, &at, known, err);
@@ -101,6 +112,8 @@ static int read_all(struct injector_config *config, const char *source, struct d
     if (!rc)
         rc =
             dmm_json_string(config->json, &at, "imagePullPolicy", false, &config->pull_policy, err);
+    if (!rc)
+        rc = read_kind(config, &at, err);
     if (!rc)
         rc = read_folder(config, &at, "podsDir", &config->pods_dir, err);
     if (!rc)

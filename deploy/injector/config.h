@@ -13,7 +13,9 @@
  *    "seccompProfile": {"type": "…"},          optional: RuntimeDefault unless given
  *    "socketsDir": "/run/dmm/pairs",           optional, of vhostuser and memif: where the sockets
  *                                              of pods that are joined directly lie on the node
- *    "hugepagesMi": 0}                         optional: taken from hugepages of 2 MiB
+ *    "nativeSidecar": true,                    optional; false: for Kubernetes before 1.29, the
+ * sidecar is the first of the pod's containers "hugepagesMi": 0}                         optional:
+ * taken from hugepages of 2 MiB
  *
  * An unknown key is an error that names it.
  */
@@ -37,6 +39,7 @@ struct injector_config {
     const char *sockets_dir;                   /* or NULL */
     json_t *stackd_args, *resources, *seccomp; /* NULL: not given; not to be changed */
     uint32_t hugepages_mi;
+    bool native;
     bool watch; /* sidecars watch their pod at the API server; of the command line */
 };
 

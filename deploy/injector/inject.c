@@ -8,25 +8,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POD_VOLUME     "dmm-pod"
-#define SHIM_VOLUME    "dmm-shim"
-#define INFO_VOLUME    "dmm-podinfo"
-#define DEVICE_VOLUME  "dmm-device"
-#define MAP_VOLUME     "dmm-bpf"
-#define KUBE_VOLUME    "dmm-kube"
-#define KUBE_PATH      "/etc/dmm/kube"
-#define PAIR_VOLUME    "dmm-sockets"
-#define MAP_PATH       "/run/dmm/bpf"
-#define SHIM_CONTAINER "dmm-shim"
-#define SIDECAR        "dmm-stackd"
-#define POD_PATH       "/run/dmm/pod"
-#define SHIM_PATH      "/dmm"
-#define INFO_PATH      "/etc/dmm/podinfo"
-#define UID_VARIABLE   "DMM_POD_UID"
-#define NAME_VARIABLE  "DMM_POD_NAME"
-#define SPACE_VARIABLE "DMM_POD_NAMESPACE"
-#define TOKEN_SECONDS  3607 /* as the kubelet's own; renewed at four fifths */
-#define PRELOAD        SHIM_PATH "/$LIB/libdmm.so"
+#define POD_VOLUME        "dmm-pod"
+#define SHIM_VOLUME       "dmm-shim"
+#define INFO_VOLUME       "dmm-podinfo"
+#define DEVICE_VOLUME     "dmm-device"
+#define MAP_VOLUME        "dmm-bpf"
+#define KUBE_VOLUME       "dmm-kube"
+#define KUBE_PATH         "/etc/dmm/kube"
+#define PAIR_VOLUME       "dmm-sockets"
+#define MAP_PATH          "/run/dmm/bpf"
+#define SHIM_CONTAINER    "dmm-shim"
+#define SIDECAR           "dmm-stackd"
+#define POD_PATH          "/run/dmm/pod"
+#define SHIM_PATH         "/dmm"
+#define INFO_PATH         "/etc/dmm/podinfo"
+#define DEFAULT_CONTAINER "kubectl.kubernetes.io/default-container"
+#define UID_VARIABLE      "DMM_POD_UID"
+#define NAME_VARIABLE     "DMM_POD_NAME"
+#define SPACE_VARIABLE    "DMM_POD_NAMESPACE"
+#define TOKEN_SECONDS     3607 /* as the kubelet's own; renewed at four fifths */
+#define PRELOAD           SHIM_PATH "/$LIB/libdmm.so"
 
 /* ---- reading the pod ---- */
 
@@ -273,6 +274,18 @@ static json_t *kube_volume_json(void)
                      "items", "key", "ca.crt", "path", "ca.crt");
 }
 
+/* An ordinary container's startup probe holds nobody back, but the kubelet starts a pod's
+ * containers one after the other, and goes on when the hook has returned. */
+static json_t *lifecycle_json(const struct injector_config *config)
+{
+    json_t *lifecycle = json_pack("{s:o}", "preStop", exec_json("drain"));
+    if (!config->native)
+        json_object_set_new(lifecycle, "postStart",
+                            json_pack("{s:{s:[s, s, s, s]}}", "exec", "command", "dmmctl", "--wait",
+                                      "60", "ready"));
+    return lifecycle;
+}
+
 static json_t *sidecar_json(const struct injector_config *config)
 {
     size_t i;
@@ -304,7 +317,8 @@ static json_t *sidecar_json(const struct injector_config *config)
         json_array_append_new(env,
                               json_pack("{s:s, s:s}", "name", "DMM_HUGEPAGES_MB", "value", number));
     }
-    json_object_set_new(sidecar, "restartPolicy", json_string("Always"));
+    if (config->native)
+        json_object_set_new(sidecar, "restartPolicy", json_string("Always"));
     json_object_set_new(sidecar, "args", args);
     json_object_set_new(sidecar, "env", env);
     json_t *resources = resources_json(config);
@@ -313,7 +327,7 @@ static json_t *sidecar_json(const struct injector_config *config)
     json_decref(resources);
     json_object_set_new(sidecar, "startupProbe", probe_json("ready", 1, 60));
     json_object_set_new(sidecar, "livenessProbe", probe_json("health", 10, 3));
-    json_object_set_new(sidecar, "lifecycle", json_pack("{s:o}", "preStop", exec_json("drain")));
+    json_object_set_new(sidecar, "lifecycle", lifecycle_json(config));
     json_object_set_new(sidecar, "securityContext", security_json(config, config->link));
     json_object_set_new(sidecar, "volumeMounts", mounts);
     return sidecar;
@@ -434,6 +448,20 @@ static int put_volumes(json_t *spec, const struct injector_config *config, struc
     return rc;
 }
 
+static int put_sidecar(json_t *init, json_t *containers, json_t *annotations,
+                       const struct injector_config *config, struct dmm_err *err)
+{
+    if (find(init, "name", SIDECAR) || find(containers, "name", SIDECAR))
+        return 0;
+    if (config->native)
+        return put(init, 1, sidecar_json(config), err);
+    /* kubectl exec and logs take the first container unless they are told which is the app's. */
+    if (!json_object_get(annotations, DEFAULT_CONTAINER))
+        json_object_set(annotations, DEFAULT_CONTAINER,
+                        json_object_get(json_array_get(containers, 0), "name"));
+    return put(containers, 0, sidecar_json(config), err);
+}
+
 static int change(json_t *spec, json_t *annotations, const struct injector_config *config,
                   struct dmm_err *err)
 {
@@ -446,7 +474,7 @@ static int change(json_t *spec, json_t *annotations, const struct injector_confi
     if (!rc)
         rc = put(init, 0, shim_json(config), err);
     if (!rc)
-        rc = put(init, 1, sidecar_json(config), err);
+        rc = put_sidecar(init, json_object_get(spec, "containers"), annotations, config, err);
     if (!rc)
         rc = put_volumes(spec, config, err);
     if (!rc && !json_object_get(annotations, INJECTOR_INJECTED) &&
@@ -496,17 +524,26 @@ json_t *injector_patch(const json_t *before, const json_t *after)
     const json_t *new_spec = json_object_get(after, "spec");
     const json_t *old_containers = json_object_get(old_spec, "containers");
     json_t *patch = json_array();
-    patch_key(patch, json_object_get(json_object_get(before, "metadata"), "annotations"),
-              json_object_get(json_object_get(after, "metadata"), "annotations"),
-              "/metadata/annotations", INJECTOR_INJECTED, "dmm.fd.io~1injected");
+    const json_t *old_annotations =
+        json_object_get(json_object_get(before, "metadata"), "annotations");
+    const json_t *new_annotations =
+        json_object_get(json_object_get(after, "metadata"), "annotations");
+    patch_key(patch, old_annotations, new_annotations, "/metadata/annotations", INJECTOR_INJECTED,
+              "dmm.fd.io~1injected");
+    patch_key(patch, old_annotations, new_annotations, "/metadata/annotations", DEFAULT_CONTAINER,
+              "kubectl.kubernetes.io~1default-container");
     for (size_t k = 0; k < 2; k++)
         patch_key(patch, old_spec, new_spec, "/spec", of_spec[k], of_spec[k]);
-    json_array_foreach(json_object_get(new_spec, "containers"), i, container)
-    {
-        snprintf(path, sizeof(path), "/spec/containers/%zu", i);
-        for (size_t k = 0; k < 2; k++)
-            patch_key(patch, json_array_get(old_containers, i), container, path, of_container[k],
-                      of_container[k]);
-    }
+    /* With one more, all are at other places. */
+    if (json_array_size(old_containers) != json_array_size(json_object_get(new_spec, "containers")))
+        patch_key(patch, old_spec, new_spec, "/spec", "containers", "containers");
+    else
+        json_array_foreach(json_object_get(new_spec, "containers"), i, container)
+        {
+            snprintf(path, sizeof(path), "/spec/containers/%zu", i);
+            for (size_t k = 0; k < 2; k++)
+                patch_key(patch, json_array_get(old_containers, i), container, path,
+                          of_container[k], of_container[k]);
+        }
     return patch;
 }

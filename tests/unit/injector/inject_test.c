@@ -120,6 +120,45 @@ static void adds_sidecar_shim_and_volumes(void **state)
     json_decref(pod);
 }
 
+static void before_native_sidecars_it_is_the_first_container(void **state)
+{
+    UNUSED(state);
+    const char *more = ",\"nativeSidecar\":false";
+    json_t *before = parse(POD(FAST, ONE));
+    json_t *pod = inject(POD(FAST, ONE), more);
+    assert_int_equal(json_array_size(at(pod, "spec/initContainers")), 1);
+    same(pod, "spec/containers/0/name", "\"dmm-stackd\"");
+    assert_null(at(pod, "spec/containers/0/restartPolicy"));
+    same(pod, "spec/containers/0/lifecycle/postStart/exec/command",
+         "[\"dmmctl\",\"--wait\",\"60\",\"ready\"]");
+    same(pod, "spec/containers/1/name", "\"a\"");
+    same(pod, "spec/containers/1/env/1/name", "\"LD_PRELOAD\"");
+    assert_string_equal(
+        json_string_value(json_object_get(at(pod, "metadata/annotations"),
+                                          "kubectl.kubernetes.io/default-container")),
+        "a");
+    json_t *patch = injector_patch(before, pod);
+    json_t *last = json_array_get(patch, json_array_size(patch) - 1);
+    same(last, "path", "\"/spec/containers\"");
+    assert_true(json_equal(at(last, "value"), at(pod, "spec/containers")));
+    /* Again, also where the sidecar was put as the newer clusters have it: nothing more. */
+    char *text = json_dumps(pod, 0);
+    json_t *again = inject(text, more);
+    assert_true(json_equal(pod, again));
+    json_t *newer = inject(POD(FAST, ONE), "");
+    free(text);
+    text = json_dumps(newer, 0);
+    json_decref(again);
+    again = inject(text, more);
+    assert_true(json_equal(newer, again));
+    free(text);
+    json_decref(again);
+    json_decref(newer);
+    json_decref(patch);
+    json_decref(pod);
+    json_decref(before);
+}
+
 static void rights_follow_the_link(void **state)
 {
     UNUSED(state);
@@ -300,6 +339,7 @@ static void configuration_errors_name_the_key(void **state)
         {"{" BASE ",\"stackdArgs\":[1]}", "stackdArgs"},
         {"{" BASE ",\"seccompProfile\":{}}", "seccompProfile"},
         {"{" BASE ",\"resources\":[]}", "resources"},
+        {"{" BASE ",\"nativeSidecar\":1}", "nativeSidecar"},
         {"{\"version\":1,\"stacks\":[],\"images\":{\"stackd\":\"s\",\"shim\":\"h\"}}", "stacks"},
         {"{\"version\":1,\"stacks\":[\"kernel\"],\"images\":{}}", "stacks"},
         {"{\"version\":1,\"stacks\":[\"fast\"],\"images\":{\"stackd\":\"s\"}}", "images.shim"},
@@ -319,6 +359,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leaves_alone_who_has_not_opted_in),
         cmocka_unit_test(adds_sidecar_shim_and_volumes),
+        cmocka_unit_test(before_native_sidecars_it_is_the_first_container),
         cmocka_unit_test(rights_follow_the_link),
         cmocka_unit_test(a_watch_has_the_name_and_a_token_of_its_own),
         cmocka_unit_test(pods_that_are_joined_directly_share_a_folder),
