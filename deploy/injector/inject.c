@@ -425,7 +425,9 @@ static int put_volumes(json_t *spec, const struct injector_config *config, struc
     json_t *volumes = list_in(spec, "volumes", err);
     if (!volumes)
         return -EINVAL;
-    int rc = put(volumes, 0, host_json(POD_VOLUME, config->pods_dir, "Directory"), err);
+    /* The kubelet mounts volumes before it has the sandbox made, so before the plugin has run:
+     * folders that the plugin makes may not be there yet. */
+    int rc = put(volumes, 0, host_json(POD_VOLUME, config->pods_dir, "DirectoryOrCreate"), err);
     if (!rc)
         rc = put(volumes, 1,
                  json_pack("{s:s, s:{s:s}}", "name", SHIM_VOLUME, "emptyDir", "sizeLimit", "16Mi"),
@@ -437,12 +439,11 @@ static int put_volumes(json_t *spec, const struct injector_config *config, struc
                            "fieldPath", "metadata.annotations"),
                  err);
     if (!rc && config->link->maps)
-        rc = put(volumes, 3, host_json(MAP_VOLUME, config->link->maps, "Directory"), err);
+        rc = put(volumes, 3, host_json(MAP_VOLUME, config->link->maps, "DirectoryOrCreate"), err);
     if (!rc && config->link->device)
         rc = put(volumes, 3, host_json(DEVICE_VOLUME, config->link->device, "CharDevice"), err);
     if (!rc && config->watch)
         rc = put(volumes, 3, kube_volume_json(), err);
-    /* The end that comes second need not find it there. */
     if (!rc && config->sockets_dir)
         rc = put(volumes, 3, host_json(PAIR_VOLUME, config->sockets_dir, "DirectoryOrCreate"), err);
     return rc;

@@ -214,8 +214,9 @@ class Node:
         return self.call("ContainerStatus", container_id=identifier).status
 
     def sync_pod(self, pod):
+        paths = pod.make_volumes()  # before the sandbox, and so before CNI's ADD
         sandbox, config, _ = self.ready_sandbox(pod)
-        paths, have = pod.make_volumes(), self.containers(sandbox)
+        have = self.containers(sandbox)
         for container in pod.spec["spec"].get("initContainers", []):
             sidecar = container.get("restartPolicy") == "Always"
             old = have.get(container["name"])

@@ -114,7 +114,7 @@ static void adds_sidecar_shim_and_volumes(void **state)
          "pod\",\"readOnly\":true,\"subPathExpr\":\"$(DMM_POD_UID)\"}");
     same(pod, "spec/volumes/0",
          "{\"name\":\"dmm-pod\",\"hostPath\":{\"path\":\"/run/dmm/"
-         "pods\",\"type\":\"Directory\"}}");
+         "pods\",\"type\":\"DirectoryOrCreate\"}}");
     assert_int_equal(json_array_size(at(pod, "spec/volumes")), 3);
     assert_non_null(json_object_get(at(pod, "metadata/annotations"), INJECTOR_INJECTED));
     json_decref(pod);
