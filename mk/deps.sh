@@ -1,16 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the packages of mk/deps.txt that are missing. Does nothing, and needs no root, where none is.
+# Installs the packages of LIST, by default mk/deps.txt, that are missing. Does nothing, and needs no root, where none is.
 # A second word on a line names a program that makes the package needless, wherever it came from.
+#
+#   mk/deps.sh [LIST]
 set -eu
-cd "$(dirname "$0")/.."
+list=${1:-$(dirname "$0")/deps.txt}
 
 missing=
 while read -r package program; do
     [ -z "$program" ] || ! command -v "$program" >/dev/null || continue
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
         missing="$missing $package"
-done <mk/deps.txt
+done <"$list"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" -ne 0 ]; then

@@ -4,8 +4,10 @@
 
 # shellcheck source-path=SCRIPTDIR source=../e2e/k8s_lib.bash
 source "$(dirname "${BASH_SOURCE[0]}")/../e2e/k8s_lib.bash"
-CLUSTER_BIN=${CLUSTER_DIR:?}/bin
-PKI=$DIR/pki
+# shellcheck source-path=SCRIPTDIR source=../e2e/kustomize.bash
+source "$(dirname "${BASH_SOURCE[0]}")/../e2e/kustomize.bash"
+CLUSTER_BIN=${CLUSTER_DIR:-$DMM_BUILD/cluster}/bin
+PKI=/run/dmm-test-cluster/pki
 NODE_IP=192.168.77.1
 API=https://127.0.0.1:6443
 
@@ -50,7 +52,7 @@ run_in_node() { # PROGRAM ARG...
     disown
 }
 
-kubectl() { in_node n /usr/bin/env KUBECONFIG="$PKI/admin.conf" "${KUBECTL:-kubectl}" "$@"; }
+kubectl() { in_node n /usr/bin/env -C "$PWD" KUBECONFIG="$PKI/admin.conf" "${KUBECTL:-kubectl}" "$@"; }
 
 start_control_plane() {
     local bin=$CLUSTER_BIN
@@ -59,7 +61,7 @@ start_control_plane() {
         --advertise-address=$NODE_IP --service-cluster-ip-range=10.96.0.0/24 --allow-privileged \
         --tls-cert-file="$PKI/apiserver.crt" --tls-private-key-file="$PKI/apiserver.key" \
         --client-ca-file="$PKI/ca.crt" --cert-dir="$DIR/certs" \
-        --kubelet-client-certificate="$PKI/admin.crt" --kubelet-client-key="$PKI/admin.key" \
+        --kubelet-preferred-address-types=InternalIP --kubelet-client-certificate="$PKI/admin.crt" --kubelet-client-key="$PKI/admin.key" \
         --service-account-issuer=https://kubernetes.default.svc \
         --service-account-key-file="$PKI/account.key" --service-account-signing-key-file="$PKI/account.key" \
         --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction
@@ -112,4 +114,43 @@ cluster_start() {
     make_pki
     start_control_plane
     start_kubelet
+}
+
+# A cluster, and in $DIR what its administrator has: the repository's deploy/ and examples/, with an overlay "mine" of
+# MODE for link veth that is right for this old a Kubernetes.
+cluster_setup() { # MODE
+    [ -x "$CLUSTER_BIN/kubelet" ] || skip_file "no Kubernetes: tests/cluster/build makes it"
+    k8s_setup cluster
+    choose_kustomize
+    cluster_start
+    cp -r "$TOP/deploy" "$TOP/examples" "$DIR/"
+    local kustomize=$DIR/deploy/kustomize
+    sed -i 's,^apiVersion: policy/v1$,&beta1,' "$kustomize/base/injector.yaml"
+    [ "$1" != alone ] || sed -i 's/^  replicas: 2/  replicas: 1/' "$kustomize/base/injector.yaml" # one a node
+    mkdir "$kustomize/overlays/mine"
+    jq '.nativeSidecar = false' "$kustomize/links/veth/injector.json" >"$kustomize/overlays/mine/injector.json"
+    cat >"$kustomize/overlays/mine/kustomization.yaml" <<YAML
+resources: [../veth-$1]
+configMapGenerator:
+- {name: dmm-injector, namespace: dmm-system, behavior: merge, files: [injector.json]}
+YAML
+}
+
+# ---- what an administrator does ----
+
+overlay() { "$KUSTOMIZE_BY" "$DIR/deploy/kustomize/overlays/mine"; }
+rolled_out() { kubectl -n dmm-system rollout status --timeout=60s "$1"; }
+running() { kubectl wait --for=condition=Ready --timeout=60s "$@"; }
+ctl() { kubectl exec "$1" -c dmm-stackd -- dmmctl "${@:2}"; } # POD ARG...
+stack_ip() { ctl "$1" --json stacks | jq -r '.stacks[].addresses[]?' | grep -m 1 -oE '^10\.88\.[0-9.]+'; } # POD
+fetch() { kubectl exec client -- curl -s -m 5 "$@"; }
+welcome() { [ "$(fetch "$@" | grep -c 'Welcome to nginx!')" -eq 1 ]; }
+
+install_dmm() {
+    overlay | kubectl apply -f -
+    deploy/certs secret | kubectl apply -f -
+    kubectl patch mutatingwebhookconfiguration dmm-injector --type=json -p \
+        "[{\"op\":\"add\",\"path\":\"/webhooks/0/clientConfig/caBundle\",\"value\":\"$(deploy/certs bundle)\"}]"
+    rolled_out daemonset/dmm-installer
+    rolled_out deployment/dmm-injector
 }

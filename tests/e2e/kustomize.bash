@@ -4,7 +4,7 @@
 
 KUSTOMIZE=$TOP/deploy/kustomize
 
-real_kustomize() { HOME=${BATS_FILE_TMPDIR:-/tmp} kubectl kustomize --load-restrictor LoadRestrictionsNone "$@"; }
+real_kustomize() { HOME=${BATS_FILE_TMPDIR:-/tmp} command kubectl kustomize --load-restrictor LoadRestrictionsNone "$@"; }
 
 has_real_kustomize() {
     command -v kubectl >/dev/null && real_kustomize "$KUSTOMIZE/overlays/veth-chained" >/dev/null 2>&1

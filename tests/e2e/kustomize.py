@@ -47,7 +47,7 @@ def merge(into, patch, name=""):
 
 
 def apply_json(document, operations):
-    """RFC 6902: add to a list's end, and replace."""
+    """RFC 6902: add to a list's end or an object, and replace."""
     document = copy.deepcopy(document)
     for operation in operations:
         *parents, last = operation["path"].split("/")[1:]
@@ -56,7 +56,7 @@ def apply_json(document, operations):
             target = target[int(part)] if isinstance(target, list) else target[part]
         if operation["op"] == "add" and last == "-":
             target.append(operation["value"])
-        elif operation["op"] == "replace" and last in target:
+        elif isinstance(target, dict) and (operation["op"] == "add" or operation["op"] == "replace" and last in target):
             target[last] = operation["value"]
         else:
             sys.exit(f"kustomize.py: {operation['op']} {operation['path']}: not known here, or not there")
