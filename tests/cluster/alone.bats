@@ -5,7 +5,7 @@
 bats_require_minimum_version 1.5.0
 load lib
 
-setup_file() { cluster_setup alone; }
+setup_file() { cluster_setup veth alone; }
 teardown_file() { k8s_teardown; }
 setup() { cd "$DIR" || return; }
 

@@ -75,10 +75,6 @@ start_control_plane() {
 }
 
 start_kubelet() {
-    mkdir -p "$DIR/kubelet" "$DIR/logs"
-    in_node n mount --bind "$DIR/kubelet" /var/lib/kubelet
-    in_node n mkdir -p /var/lib/kubelet/seccomp /var/log/pods
-    in_node n mount --bind "$DIR/logs" /var/log/pods
     local controller
     for controller in /sys/fs/cgroup/*/; do mkdir -p "$controller/dmm-test"; done 2>/dev/null
     cat >"$DIR/kubelet.yaml" <<YAML
@@ -98,39 +94,44 @@ fileCheckFrequency: 10s
 YAML
     run_in_node "$CLUSTER_BIN/kubelet" --config "$DIR/kubelet.yaml" --kubeconfig "$PKI/node.conf" --hostname-override node \
         --node-ip $NODE_IP --container-runtime remote --container-runtime-endpoint "unix://$DIR/n/c.sock" \
-        --image-service-endpoint "unix://$DIR/n/c.sock" --pod-infra-container-image test.local/pause:1 --v 2
+        --image-service-endpoint "unix://$DIR/n/c.sock" --pod-infra-container-image test.local/pause:1 \
+        --volume-plugin-dir "$DIR/volume-plugins"
     within 60 eval "kubectl get node node | grep -w Ready"
 }
 
 # ---- the whole ----
 
-cluster_start() {
-    node_conf n 1 chained '.plugins |= .[:1]'
+# Also again after node_stop, as a reboot does: $DIR is the disk.
+cluster_boot() {
+    mkdir -p "$DIR"/{kubelet,log}
     node_start n
+    in_node n mount --bind "$DIR/kubelet" /var/lib/kubelet
+    in_node n mount --bind "$DIR/log" /var/log
     in_node n ip link add host0 type bridge
     in_node n ip addr add $NODE_IP/24 dev host0
     in_node n ip link set host0 up
     in_node n ip route add default dev host0
-    make_pki
     start_control_plane
     start_kubelet
 }
 
 # A cluster, and in $DIR what its administrator has: the repository's deploy/ and examples/, with an overlay "mine" of
-# MODE for link veth that is right for this old a Kubernetes.
-cluster_setup() { # MODE
+# LINK-MODE that is right for this old a Kubernetes.
+cluster_setup() { # LINK MODE
     [ -x "$CLUSTER_BIN/kubelet" ] || skip_file "no Kubernetes: tests/cluster/build makes it"
     k8s_setup cluster
     choose_kustomize
-    cluster_start
+    node_conf n 1 chained '.plugins |= .[:1]'
+    make_pki
+    cluster_boot
     cp -r "$TOP/deploy" "$TOP/examples" "$DIR/"
     local kustomize=$DIR/deploy/kustomize
     sed -i 's,^apiVersion: policy/v1$,&beta1,' "$kustomize/base/injector.yaml"
-    [ "$1" != alone ] || sed -i 's/^  replicas: 2/  replicas: 1/' "$kustomize/base/injector.yaml" # one a node
+    [ "$2" != alone ] || sed -i 's/^  replicas: 2/  replicas: 1/' "$kustomize/base/injector.yaml" # one a node
     mkdir "$kustomize/overlays/mine"
-    jq '.nativeSidecar = false' "$kustomize/links/veth/injector.json" >"$kustomize/overlays/mine/injector.json"
+    jq '.nativeSidecar = false' "$kustomize/links/$1/injector.json" >"$kustomize/overlays/mine/injector.json"
     cat >"$kustomize/overlays/mine/kustomization.yaml" <<YAML
-resources: [../veth-$1]
+resources: [../$1-$2]
 configMapGenerator:
 - {name: dmm-injector, namespace: dmm-system, behavior: merge, files: [injector.json]}
 YAML

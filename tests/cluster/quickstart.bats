@@ -9,7 +9,7 @@
 bats_require_minimum_version 1.5.0
 load lib
 
-setup_file() { cluster_setup chained; }
+setup_file() { cluster_setup veth chained; }
 teardown_file() { k8s_teardown; }
 setup() { cd "$DIR" || return; }
 
