@@ -267,10 +267,12 @@ static int check_capabilities(struct dmm_netconf *conf, const struct raw *raw,
         return dmm_cni_fail(error, DMM_CNI_E_CONFIG, "args.cni: must be an object");
     conf->args_cni = cni;
     const json_t *from_cri = json_object_get(raw->runtime, "io.kubernetes.cri.pod-annotations");
+    if (json_is_null(from_cri)) /* containerd's word for a pod that has none */
+        from_cri = NULL;
     if (from_cri && !json_is_object(from_cri))
         return dmm_cni_fail(error, DMM_CNI_E_CONFIG,
                             "runtimeConfig[\"io.kubernetes.cri.pod-annotations\"]: must be an "
-                            "object");
+                            "object or null");
     conf->annotations = from_cri;
     const json_t *mac = json_object_get(raw->runtime, "mac");
     if (mac && !json_is_string(mac))

@@ -27,7 +27,7 @@ setup() {
 #!/bin/bash
 input=\$(cat)
 jq -nc --arg c "\$CNI_COMMAND" --arg ns "\$CNI_NETNS" --argjson in "\$input" \
-    '{command: \$c, netns: \$ns, prev: (\$in | has("prevResult")), annotations: \$in.runtimeConfig["io.kubernetes.cri.pod-annotations"]}' >>"$DIR/calls"
+    '{command: \$c, netns: \$ns, prev: (\$in | has("prevResult")), runtime: \$in.runtimeConfig}' >>"$DIR/calls"
 exec "$DMM" <<<"\$input"
 SPY
     chmod +x "$DIR/bin/dmm"
@@ -87,13 +87,29 @@ pod_lives_and_goes() {
     same "$(jq -r .command "$DIR/calls" | uniq -c | awk '{ print $2 }' | xargs)" "ADD DEL"
     # containerd's last DEL knows neither namespace nor result.
     jq -se '.[-1] | .command == "DEL" and .netns == "" and .prev == false' "$DIR/calls"
-    jq -se '.[0].annotations["dmm.fd.io/stack"] == "fast"' "$DIR/calls"
+    jq -se '.[0].runtime["io.kubernetes.cri.pod-annotations"]["dmm.fd.io/stack"] == "fast"' "$DIR/calls"
     same "$(find "$DIR/leases" -name '10.*')" ""
     same "$(find "$DIR/state/cnir" -name '*.json')" ""
 }
 
 @test "containerd: a pod with annotations comes and goes; the second DEL has no namespace" {
     on_node pod_lives_and_goes
+}
+
+without_annotations() {
+    id=$(cri run web uid-web "$DIR/logs")
+    jq -se '.[0] | .command == "ADD" and .runtime == {"io.kubernetes.cri.pod-annotations": null}' "$DIR/calls"
+    # It is attached as any other; with nothing asked for, the configuration's mapping counts.
+    same "$(links_in_sandbox)" "eth0 net1"
+    same "$(jq -r .default "$DIR/run/pods/uid-web/mapping.json")" kernel
+    cri stop "$id"
+    cri remove "$id"
+    [ ! -e "$DIR/run/pods/uid-web" ]
+    same "$(find "$DIR/leases" -name '10.*')" ""
+}
+
+@test "containerd: of a pod without any annotation it says null; the pod is attached all the same" {
+    on_node without_annotations
 }
 
 bad_mapping() {

@@ -13,6 +13,7 @@ static int read_conf(struct dmm_netconf *conf, const char *text, struct dmm_cni_
     return dmm_netconf_check(conf, error);
 }
 
+#define CRI  "io.kubernetes.cri.pod-annotations"
 #define HEAD "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"type\":\"dmm\""
 
 /* Each refusal has its code and names the key. */
@@ -120,6 +121,8 @@ static void refusals(void **state)
          "stacks[0].x"},
         {HEAD ",\"mapping\":\"fast\"}", DMM_CNI_E_CONFIG, "mapping: must be an object"},
         {HEAD ",\"args\":{\"cni\":1}}", DMM_CNI_E_CONFIG, "args.cni"},
+        {HEAD ",\"runtimeConfig\":{\"" CRI "\":[]}}", DMM_CNI_E_CONFIG,
+         "must be an object or null"},
         {HEAD ",\"runtimeConfig\":{\"mac\":1}}", DMM_CNI_E_CONFIG, "runtimeConfig.mac"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -171,6 +174,23 @@ static void the_specs_own_keys_pass(void **state)
     dmm_netconf_free(&conf);
 }
 
+/* containerd passes null for a pod that has no annotation at all. */
+static void annotations_may_be_null(void **state)
+{
+    UNUSED(state);
+    struct dmm_netconf conf;
+    struct dmm_cni_error error;
+    int rc = read_conf(&conf, HEAD ",\"runtimeConfig\":{\"" CRI "\":null}}", &error);
+    if (rc)
+        print_error("%s\n", error.what.text);
+    assert_int_equal(rc, 0);
+    assert_null(conf.annotations);
+    dmm_netconf_free(&conf);
+    assert_int_equal(read_conf(&conf, HEAD ",\"runtimeConfig\":{\"" CRI "\":{}}}", &error), 0);
+    assert_non_null(conf.annotations);
+    dmm_netconf_free(&conf);
+}
+
 static void defaults(void **state)
 {
     UNUSED(state);
@@ -205,6 +225,7 @@ int main(void)
         cmocka_unit_test(refusals),
         cmocka_unit_test(a_socket_path_has_at_most_107_bytes),
         cmocka_unit_test(the_specs_own_keys_pass),
+        cmocka_unit_test(annotations_may_be_null),
         cmocka_unit_test(defaults),
         cmocka_unit_test(decode_passes_what_check_refuses),
     };
