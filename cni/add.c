@@ -21,6 +21,7 @@ struct add {
     struct dmm_netconf *conf;
     struct dmm_pod pod;
     struct dmm_annotations annotations;
+    bool left_alone;
     struct dmm_pod_content content;
     struct dmm_link_job job;
     int device_lock;
@@ -78,7 +79,8 @@ static int find_annotations(struct add *add, struct dmm_cni_error *error)
     if (dmm_annotations_read(&add->annotations, conf->annotations, conf->args_cni, &add->env->args,
                              error))
         return -1;
-    if (dmm_annotations_found(&add->annotations) ||
+    add->left_alone = dmm_attach_left_alone(conf, &add->annotations);
+    if (add->left_alone || dmm_annotations_found(&add->annotations) ||
         (!conf->kube.kubeconfig && !conf->kube.service_account) || !ask_api(add, &failed))
         return 0;
     /* What the pod asks for wrongly is no failure to ask. */
@@ -104,20 +106,24 @@ static int read_prev_result(struct add *add, struct dmm_cni_error *error)
     return 0;
 }
 
-/* Everything that can be refused before anything is changed. */
+static int read_request(struct add *add, struct dmm_cni_error *error)
+{
+    const struct dmm_netconf *conf = add->conf;
+    if (conf->prev_result && conf->mode != DMM_MODE_CHAINED)
+        return dmm_cni_fail(error, DMM_CNI_E_CONFIG,
+                            "prevResult: needs mode \"chained\" after another plugin");
+    if (conf->mode == DMM_MODE_CHAINED && read_prev_result(add, error))
+        return -1;
+    return find_annotations(add, error);
+}
+
+/* What else can be refused before anything is changed. */
 static int prepare(struct add *add, struct dmm_cni_error *error)
 {
     char path[PATH_MAX];
     const struct dmm_netconf *conf = add->conf;
     if (conf->ipam_type &&
         dmm_ipam_find(path, sizeof(path), conf->ipam_type, add->env->path, error))
-        return -1;
-    if (conf->prev_result && conf->mode != DMM_MODE_CHAINED)
-        return dmm_cni_fail(error, DMM_CNI_E_CONFIG,
-                            "prevResult: needs mode \"chained\" after another plugin");
-    if (conf->mode == DMM_MODE_CHAINED && read_prev_result(add, error))
-        return -1;
-    if (find_annotations(add, error))
         return -1;
     if (dmm_pod_identify(&add->pod, add->env, conf->pod_root, error))
         return -1;
@@ -346,25 +352,35 @@ static void add_free(struct add *add)
     json_decref(add->made.device_info);
 }
 
+static int add_pod(struct add *add, json_t **answer, struct dmm_cni_error *error)
+{
+    int netns __attribute__((cleanup(dmm_close))) = open_netns(add, error);
+    if (netns < 0 || read_request(add, error))
+        return -1;
+    if (add->left_alone) {
+        *answer = dmm_result_json(&add->prev, add->conf->version);
+        return 0;
+    }
+    int rc = dmm_attach_job(&add->job, add->env, add->conf, netns, error);
+    add->job.device_lock = &add->device_lock;
+    if (!rc)
+        rc = prepare(add, error);
+    if (!rc)
+        rc = fill_record(add, error);
+    if (!rc)
+        rc = attach(add, error);
+    if (!rc)
+        *answer = dmm_result_json(&add->result, add->conf->version);
+    return rc;
+}
+
 int dmm_cni_add(const struct dmm_cni_env *env, struct dmm_netconf *conf, json_t **answer,
                 struct dmm_cni_error *error)
 {
     struct add add = {.env = env, .conf = conf, .record = {.fd = -1}, .device_lock = -1};
     if (dmm_netconf_check(conf, error))
         return -1;
-    int netns __attribute__((cleanup(dmm_close))) = open_netns(&add, error);
-    if (netns < 0)
-        return -1;
-    int rc = dmm_attach_job(&add.job, env, conf, netns, error);
-    add.job.device_lock = &add.device_lock;
-    if (!rc)
-        rc = prepare(&add, error);
-    if (!rc)
-        rc = fill_record(&add, error);
-    if (!rc)
-        rc = attach(&add, error);
-    if (!rc)
-        *answer = dmm_result_json(&add.result, conf->version);
+    int rc = add_pod(&add, answer, error);
     add_free(&add);
     return rc;
 }

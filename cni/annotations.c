@@ -60,6 +60,20 @@ static int read_args(struct dmm_annotations *into, const struct dmm_cni_args *ar
     return mapping ? copy(&into->mapping, mapping, error) : 0;
 }
 
+bool dmm_annotations_opted_in(const json_t *from_runtime)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)from_runtime, name, value)
+    {
+        const char *text = json_string_value(value);
+        bool out = !strcmp(name, DMM_ANNOTATION_INJECT) && text && !strcmp(text, "false");
+        if (!strncmp(name, DMM_ANNOTATION_PREFIX, strlen(DMM_ANNOTATION_PREFIX)) && !out)
+            return true;
+    }
+    return false;
+}
+
 bool dmm_annotations_found(const struct dmm_annotations *annotations)
 {
     return annotations->stack || annotations->mapping;

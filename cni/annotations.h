@@ -21,6 +21,8 @@
 
 #define DMM_ANNOTATION_STACK   "dmm.fd.io/stack"
 #define DMM_ANNOTATION_MAPPING "dmm.fd.io/mapping"
+#define DMM_ANNOTATION_INJECT  "dmm.fd.io/inject"
+#define DMM_ANNOTATION_PREFIX  "dmm.fd.io/"
 
 struct dmm_annotations {
     char *stack;     /* one word, owned; or NULL */
@@ -38,6 +40,9 @@ int dmm_annotations_read(struct dmm_annotations *annotations, const json_t *from
 /* The last place: what the API server said. Into an empty struct. */
 int dmm_annotations_from_api(struct dmm_annotations *annotations, const json_t *object,
                              struct dmm_cni_error *error);
+/* Whether the pod says anything to us, be it only that the injector is to take it
+ * (dmm.fd.io/inject). */
+bool dmm_annotations_opted_in(const json_t *from_runtime);
 /* True if either of ours was found. */
 bool dmm_annotations_found(const struct dmm_annotations *annotations);
 void dmm_annotations_free(struct dmm_annotations *annotations);

@@ -108,6 +108,13 @@ int dmm_attach_takedown(struct dmm_record *record, const char *state_root,
     return 0;
 }
 
+bool dmm_attach_left_alone(const struct dmm_netconf *conf,
+                           const struct dmm_annotations *annotations)
+{
+    return conf->unannotated == DMM_UNANNOTATED_SKIP && conf->annotations_told &&
+           !dmm_annotations_found(annotations) && !dmm_annotations_opted_in(conf->annotations);
+}
+
 void dmm_attach_ipam_call(struct dmm_ipam_call *call, const char *command,
                           const struct dmm_cni_env *env, const struct dmm_netconf *conf, int hold)
 {

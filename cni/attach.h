@@ -5,6 +5,7 @@
 #ifndef DMM_CNI_ATTACH_H
 #define DMM_CNI_ATTACH_H
 
+#include "cni/annotations.h"
 #include "cni/env.h"
 #include "cni/error.h"
 #include "cni/ipam.h"
@@ -23,6 +24,10 @@ int dmm_attach_takedown(struct dmm_record *record, const char *state_root,
 
 /* True while the namespace that the record names is there: same boot, same device and inode. */
 bool dmm_attach_alive(const struct dmm_record *record);
+
+/* The pod has said nothing to us, and is to be left as it is (netconf's "unannotated": "skip"). */
+bool dmm_attach_left_alone(const struct dmm_netconf *conf,
+                           const struct dmm_annotations *annotations);
 
 /* The IPAM call for a live request. `hold` as in struct dmm_ipam_call. */
 void dmm_attach_ipam_call(struct dmm_ipam_call *call, const char *command,

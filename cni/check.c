@@ -81,6 +81,18 @@ static int check_link(const struct dmm_cni_env *env, const struct dmm_netconf *c
     return 0;
 }
 
+/* Whether ADD has passed the pod over. */
+static bool left_alone(const struct dmm_cni_env *env, const struct dmm_netconf *conf)
+{
+    struct dmm_annotations annotations;
+    struct dmm_cni_error wrong = {0};
+    if (dmm_annotations_read(&annotations, conf->annotations, conf->args_cni, &env->args, &wrong))
+        return false;
+    bool left = dmm_attach_left_alone(conf, &annotations);
+    dmm_annotations_free(&annotations);
+    return left;
+}
+
 int dmm_cni_check(const struct dmm_cni_env *env, struct dmm_netconf *conf,
                   struct dmm_cni_error *error)
 {
@@ -95,6 +107,8 @@ int dmm_cni_check(const struct dmm_cni_env *env, struct dmm_netconf *conf,
         return -1;
     int rc = dmm_record_load(&record, conf->state_root, conf->name, env->container_id, env->key,
                              true, &err);
+    if (rc == -ENOENT && left_alone(env, conf))
+        return 0;
     if (rc)
         return dmm_cni_fail_from(error, rc == -ENOENT ? DMM_CNI_E_CONTAINER : DMM_CNI_E_STATE,
                                  &err);

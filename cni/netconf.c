@@ -14,6 +14,7 @@
 
 static const char *const mode_words[] = {"alone", "chained", NULL};
 static const char *const on_failure_words[] = {"fail", "kernel", NULL};
+static const char *const unannotated_words[] = {"attach", "skip", NULL};
 
 /* What dmm_netconf_check() fills before it is looked at more closely. */
 struct raw {
@@ -30,6 +31,7 @@ struct raw {
     const char *device_id;
     const char *pci_bus_id;
     int on_failure;
+    int unannotated;
     bool ip_masq;
 };
 
@@ -43,6 +45,7 @@ static const struct dmm_key top_keys[] = {
     {"stacks", DMM_KEY_ARRAY, AT(stacks), 0, 0, NULL},
     {"mapping", DMM_KEY_OBJECT, AT(mapping), 0, 0, NULL},
     {"on_failure", DMM_KEY_WORD, AT(on_failure), 0, 0, on_failure_words},
+    {"unannotated", DMM_KEY_WORD, AT(unannotated), 0, 0, unannotated_words},
     /* read by dmm_netconf_decode() */
     {"log", DMM_KEY_ANY, 0, 0, 0, NULL},
     {"mode", DMM_KEY_ANY, 0, 0, 0, NULL},
@@ -274,6 +277,7 @@ static int check_capabilities(struct dmm_netconf *conf, const struct raw *raw,
                             "runtimeConfig[\"io.kubernetes.cri.pod-annotations\"]: must be an "
                             "object or null");
     conf->annotations = from_cri;
+    conf->annotations_told = json_object_get(raw->runtime, "io.kubernetes.cri.pod-annotations");
     const json_t *mac = json_object_get(raw->runtime, "mac");
     if (mac && !json_is_string(mac))
         return dmm_cni_fail(error, DMM_CNI_E_CONFIG, "runtimeConfig.mac: must be a string");
@@ -321,6 +325,12 @@ int dmm_netconf_check(struct dmm_netconf *conf, struct dmm_cni_error *error)
                             "ipMasq: true is not supported (its value: true)");
     conf->mapping = raw.mapping;
     conf->on_failure = raw.on_failure;
+    conf->unannotated = raw.unannotated;
+    if (conf->unannotated == DMM_UNANNOTATED_SKIP && conf->mode != DMM_MODE_CHAINED)
+        return dmm_cni_fail(
+            error, DMM_CNI_E_CONFIG,
+            "unannotated: \"skip\" needs mode \"chained\": else the pod would have no "
+            "interface");
     conf->dns = raw.dns;
     conf->prev_result = raw.prev_result;
     if (check_sidecar(conf, raw.sidecar, error) || check_ipam(conf, raw.ipam, error) ||

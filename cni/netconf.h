@@ -41,6 +41,8 @@ enum dmm_mode {
     DMM_MODE_ALONE,
     DMM_MODE_CHAINED, /* after a plugin that made the pod's first interface: we add one */
 };
+/* What becomes of a pod that has no annotation of ours, where the runtime passes annotations. */
+enum dmm_unannotated { DMM_UNANNOTATED_ATTACH, DMM_UNANNOTATED_SKIP };
 enum dmm_on_failure { DMM_ON_FAILURE_FAIL, DMM_ON_FAILURE_KERNEL };
 
 struct dmm_netconf {
@@ -67,7 +69,9 @@ struct dmm_netconf {
     const char *ipam_type; /* NULL: no addresses */
     const json_t *dns;
     const json_t *prev_result;
-    const json_t *annotations; /* of runtimeConfig */
+    const json_t *annotations; /* of runtimeConfig; NULL: none */
+    bool annotations_told; /* the runtime passes them: what is not there, the pod does not have */
+    int unannotated;       /* enum dmm_unannotated */
     const json_t *args_cni;
     const char *mac;         /* of runtimeConfig */
     const char *device_id;   /* of runtimeConfig, or Multus' keys; NULL: none */

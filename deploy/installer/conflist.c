@@ -123,6 +123,9 @@ char *installer_conflist_chain(const char *primary_text, size_t primary_len,
             if (is_ours(json_array_get(plugins, i)))
                 json_array_remove(plugins, i);
         json_object_set_new(plugin, "mode", json_string("chained"));
+        /* Most pods of a cluster want nothing of us. */
+        if (!json_object_get(plugin, "unannotated"))
+            json_object_set_new(plugin, "unannotated", json_string("skip"));
         json_array_insert(plugins, 1, plugin);
         text = json_dumps(list, JSON_INDENT(2));
         if (!text)

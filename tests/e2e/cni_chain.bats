@@ -56,6 +56,45 @@ chained() { conf '.mode = "chained"' "$@"; }
     [ "$(links_in_pod a)" = eth0 ]
 }
 
+# As a runtime that passes annotations does: its word, and the result before us.
+asked() { # ANNOTATIONS-JSON [FILTER...]
+    chained '.unannotated = "skip"' "${@:2}" | jq --argjson a "$1" --argjson p "$prev" \
+        '.prevResult = $p | .runtimeConfig = {"io.kubernetes.cri.pod-annotations": $a}'
+}
+
+@test "chained: who has no annotation of ours is left alone, where the runtime passes annotations" {
+    pod_ns a
+    prev=$(primary | plugin ADD "$PLUGINS/bridge")
+    local none before
+    before=$(picture)
+    for none in null '{}' '{"kubernetes.io/config.source": "api"}' '{"dmm.fd.io/inject": "false"}'; do
+        asked "$none" | plugin ADD "$DMM" | jq -e --argjson p "$prev" 'del(.dns) == ($p | del(.dns))'
+        asked "$none" | plugin CHECK "$DMM"
+        [ "$(picture)" = "$before" ]
+        asked "$none" | plugin DEL "$DMM"
+    done
+    # Asked for by any of ours; or not known, where the runtime does not pass them; or by default.
+    local some
+    for some in '{"dmm.fd.io/stack": "fast"}' '{"dmm.fd.io/inject": "true"}' '{"dmm.fd.io/injected": "0.1.0"}'; do
+        asked "$some" | plugin ADD "$DMM" >/dev/null
+        [ "$(links_in_pod a | sort | xargs)" = "eth0 net1" ]
+        asked "$some" | plugin DEL "$DMM"
+    done
+    asked null | jq 'del(.runtimeConfig)' | plugin ADD "$DMM" >/dev/null
+    [ "$(links_in_pod a | sort | xargs)" = "eth0 net1" ]
+    chained | plugin DEL "$DMM"
+    asked null 'del(.unannotated)' | plugin ADD "$DMM" >/dev/null
+    [ "$(links_in_pod a | sort | xargs)" = "eth0 net1" ]
+    # The configuration was changed since: what is there is looked at all the same.
+    ip -n cnic-a link set net1 down
+    run plugin CHECK "$DMM" <<<"$(asked null)"
+    refused 104 "net1: is down"
+    chained | plugin DEL "$DMM"
+    [ "$(picture)" = "$before" ]
+    run plugin ADD "$DMM" <<<"$(conf '.unannotated = "skip"')"
+    refused 7 'unannotated: "skip" needs mode "chained"'
+}
+
 @test "chained: refusals" {
     pod_ns a
     run plugin ADD "$DMM" <<<"$(chained)"

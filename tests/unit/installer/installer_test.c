@@ -292,9 +292,12 @@ static void chained_follows_the_primary(void **state)
     assert_string_equal(json_string_value(json_object_get(list, "name")), "cluster");
     assert_string_equal(json_string_value(json_object_get(json_array_get(plugins, 1), "type")),
                         "dmm");
+    assert_string_equal(
+        json_string_value(json_object_get(json_array_get(plugins, 1), "unannotated")), "skip");
     json_decref(list);
 
-    /* The primary is replaced by one of the old form. */
+    /* What was written down counts. The primary is replaced by one of the old form. */
+    write_file("cni.json", "{\"type\":\"dmm\",\"mode\":\"chained\",\"unannotated\":\"attach\"}");
     write_file("net.d/10-cluster.conflist",
                "{\"cniVersion\":\"0.3.1\",\"name\":\"new\",\"type\":\"ptp\",\"mtu\":9000}");
     assert_int_equal(installer_apply(&it, &changed, &err), 0);
@@ -302,6 +305,7 @@ static void chained_follows_the_primary(void **state)
     text = read_file("net.d/0-dmm.conflist");
     assert_non_null(strstr(text, "9000"));
     assert_non_null(strstr(text, "\"dmm\""));
+    assert_non_null(strstr(text, "\"attach\""));
     free(text);
 
     assert_int_equal(installer_remove(&it, &err), 0);
