@@ -345,7 +345,8 @@ struct dmm_datagram_header {
     struct dmm_addr peer;  /* rx: sender; tx: destination, family 0: the connected one */
     struct dmm_addr local; /* rx: destination; tx: source wanted, family 0: any */
     uint8_t ttl, tos;      /* tx: 0: the socket's own */
-    uint16_t segment; /* not 0: datagrams of so many bytes each in a row, the last may be less */
+    uint16_t segment; /* not 0: datagrams of so many bytes each in a row, the last may be less. rx,
+                       * len 0: the app's mark that a peek has told of it */
     uint32_t stamp;   /* rx: when it came, in us of CLOCK_MONOTONIC, modulo 2^32 */
 };
 _Static_assert(sizeof(struct dmm_datagram_header) == 64, "records keep 8-byte steps");

@@ -6,11 +6,13 @@
 #include "preload/ioctx.h"
 #include "preload/linux_options.h"
 #include "preload/options.h"
+#include "preload/peek.h"
 #include "preload/signals.h"
 #include "preload/waiter.h"
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <time.h>
@@ -123,7 +125,7 @@ static void add_wanted(const struct entry *entry, struct dmm_socket *sock,
     size_t used = 0;
     if (status & (STATUS_STAMP | STATUS_STAMP_NS))
         add_stamp(header, status, msg, &used);
-    if (status & STATUS_GRO && header->segment) {
+    if (status & STATUS_GRO && header->segment && header->len) {
         int segment = header->segment;
         datagram_add_control(msg, &used, IPPROTO_UDP, UDP_GRO, &segment, sizeof(segment));
     }
@@ -213,38 +215,98 @@ static int take_control(const struct msghdr *msg, struct dmm_datagram_header *he
 
 /* ---- receive ---- */
 
-/* Copies the payload of the record at `at` out. */
-static void copy_payload(const char *base, uint32_t size, uint32_t at, const struct msghdr *msg,
-                         size_t len)
+/* What a receive ring holds, from `at` on. */
+struct held {
+    char *base;
+    uint32_t size, at, tail;
+};
+
+/* What a call is about: a datagram, and how many of its bytes SO_PEEK_OFF passes over. */
+struct found {
+    struct dmm_datagram_header header;
+    uint32_t skip;
+};
+
+static bool read_header(const struct held *held, struct dmm_datagram_header *header)
 {
-    uint32_t start = at & (size - 1);
-    size_t first = len < size - start ? len : size - start;
-    io_scatter(msg->msg_iov, msg->msg_iovlen, 0, base + start, first);
-    io_scatter(msg->msg_iov, msg->msg_iovlen, first, base, len - first);
+    uint32_t bytes = held->tail - held->at;
+    if (bytes < sizeof(*header) || bytes > held->size)
+        return false;
+    dmm_ring_read(held->base, held->size, held->at, header, sizeof(*header));
+    return header->len <= DMM_DATAGRAM_MAX && dmm_datagram_record_size(header->len) <= bytes;
 }
 
-/* The oldest datagram: its header, and its payload in msg's iovecs, up to `room`. False: none. */
+/* Goes to the datagram in which a peek at `offset` begins: past those that peeks have told of in
+ * full, also an empty one that any peek has told of. */
+static bool find(struct held *held, int32_t offset, struct found *found)
+{
+    const struct dmm_datagram_header *header = &found->header;
+    found->skip = offset > 0 ? (uint32_t)offset : 0;
+    while (read_header(held, &found->header)) {
+        bool told = offset >= 0 && found->skip >= header->len &&
+                    (found->skip || (header->len == 0 && header->segment));
+        if (!told)
+            return true;
+        found->skip -= header->len;
+        held->at += dmm_datagram_record_size(header->len);
+    }
+    return false;
+}
+
+static void mark_told(const struct held *held)
+{
+    uint16_t mark = 1;
+    dmm_ring_write(held->base, held->size,
+                   held->at + (uint32_t)offsetof(struct dmm_datagram_header, segment), &mark,
+                   sizeof(mark));
+}
+
+/* How many bytes the app gets. */
+static size_t told_bytes(const struct found *found, size_t room)
+{
+    size_t left = found->header.len - found->skip;
+    return left < room ? left : room;
+}
+
+static void copy_payload(const struct held *held, const struct found *found,
+                         const struct msghdr *msg, size_t len)
+{
+    uint32_t at = held->at + (uint32_t)sizeof(found->header) + found->skip;
+    uint32_t start = at & (held->size - 1);
+    size_t first = len < held->size - start ? len : held->size - start;
+    io_scatter(msg->msg_iov, msg->msg_iovlen, 0, held->base + start, first);
+    io_scatter(msg->msg_iov, msg->msg_iovlen, first, held->base, len - first);
+}
+
+/* What the call returns, also what moves the offset. */
+static size_t result(const struct found *found, size_t room, int flags)
+{
+    return (flags & MSG_TRUNC) ? found->header.len : told_bytes(found, room);
+}
+
+/* The datagram that is next to be read or peeked at: its header, and its payload in msg's iovecs,
+ * up to `room`. False: none. */
 static bool take(struct entry *entry, const struct part *part, const struct msghdr *msg,
-                 size_t room, int flags, struct dmm_datagram_header *header)
+                 size_t room, int flags, struct found *found)
 {
     struct dmm_socket *sock = part->sock;
+    struct held held;
     lock_take(&sock->rx_lock, socket_owner(entry));
-    uint32_t head = atomic_load_explicit(&sock->rx_head, memory_order_relaxed);
-    uint32_t tail = atomic_load_explicit(&sock->rx_tail, memory_order_acquire);
+    held.at = atomic_load_explicit(&sock->rx_head, memory_order_relaxed);
+    held.tail = atomic_load_explicit(&sock->rx_tail, memory_order_acquire);
     dmm_ring_ref ring = atomic_load_explicit(&sock->rx_ring, memory_order_acquire);
-    uint32_t size = dmm_ring_size(ring);
-    bool got = tail - head >= sizeof(*header) && tail - head <= size;
+    held.size = dmm_ring_size(ring);
+    held.base = io_ring(entry, ring);
+    bool got = find(&held, (flags & MSG_PEEK) ? peek_offset(sock) : -1, found);
     if (got) {
-        const char *base = io_ring(entry, ring);
-        dmm_ring_read(base, size, head, header, sizeof(*header));
-        uint32_t record = dmm_datagram_record_size(header->len);
-        got = header->len <= DMM_DATAGRAM_MAX && record <= tail - head;
-        if (got)
-            copy_payload(base, size, head + (uint32_t)sizeof(*header), msg,
-                         header->len < room ? header->len : room);
-        if (got && !(flags & MSG_PEEK))
+        uint32_t record = dmm_datagram_record_size(found->header.len);
+        copy_payload(&held, found, msg, told_bytes(found, room));
+        if (!(flags & MSG_PEEK))
             /* Release: the record has been read. */
-            atomic_store_explicit(&sock->rx_head, head + record, memory_order_release);
+            atomic_store_explicit(&sock->rx_head, held.at + record, memory_order_release);
+        else if (found->header.len == 0)
+            mark_told(&held);
+        peek_move_offset(sock, result(found, room, flags), flags);
     }
     lock_drop(&sock->rx_lock);
     if (got && !(flags & MSG_PEEK))
@@ -253,10 +315,12 @@ static bool take(struct entry *entry, const struct part *part, const struct msgh
 }
 
 static ssize_t deliver(const struct entry *entry, const struct part *part,
-                       const struct dmm_datagram_header *header, size_t room, int flags,
-                       struct msghdr *msg)
+                       const struct found *found, size_t room, int flags, struct msghdr *msg)
 {
-    msg->msg_flags = (flags & MSG_CMSG_CLOEXEC) | (header->len > room ? MSG_TRUNC : 0);
+    const struct dmm_datagram_header *header = &found->header;
+    /* As Linux: bytes that the offset passed over are missing too, but if the rest left room. */
+    bool cut = room <= header->len - found->skip && room < header->len;
+    msg->msg_flags = (flags & MSG_CMSG_CLOEXEC) | (cut ? MSG_TRUNC : 0);
     if (msg->msg_name)
         socket_tell_address(entry, header->peer, msg->msg_name, &msg->msg_namelen);
     else
@@ -265,13 +329,13 @@ static ssize_t deliver(const struct entry *entry, const struct part *part,
         add_wanted(entry, part->sock, header, msg);
     else
         msg->msg_controllen = 0;
-    return (flags & MSG_TRUNC) || header->len < room ? (ssize_t)header->len : (ssize_t)room;
+    return (ssize_t)result(found, room, flags);
 }
 
 ssize_t datagram_receive(struct entry *entry, const struct part *part, struct msghdr *msg,
                          int flags, bool nonblock)
 {
-    struct dmm_datagram_header header;
+    struct found found;
     ssize_t total = io_total(msg->msg_iov, msg->msg_iovlen);
     uint64_t deadline = 0;
     if (total < 0)
@@ -281,17 +345,20 @@ ssize_t datagram_receive(struct entry *entry, const struct part *part, struct ms
     signals_looked_at(entry);
     for (;;) {
         uint32_t state = socket_state(part->sock);
+        uint32_t tail = atomic_load_explicit(&part->sock->rx_tail, memory_order_acquire);
         int error = socket_take_error(part->sock);
         if (error)
             return -error;
-        if (take(entry, part, msg, (size_t)total, flags, &header))
-            return deliver(entry, part, &header, (size_t)total, flags, msg);
+        if (take(entry, part, msg, (size_t)total, flags, &found))
+            return deliver(entry, part, &found, (size_t)total, flags, msg);
         if ((state & DMM_SS_DEAD) ||
             (atomic_load_explicit(&part->sock->app_flags, memory_order_acquire) & DMM_AF_SHUT_RD))
             return 0;
         if (nonblock)
             return -EAGAIN;
-        int r = io_wait(entry, part, EPOLLIN, WORD_RCVTIMEO_MS, &deadline);
+        /* What peeks have told of does not end the wait of one. */
+        int r = (flags & MSG_PEEK) ? io_wait_beyond(entry, part, tail, false, &deadline)
+                                   : io_wait(entry, part, EPOLLIN, WORD_RCVTIMEO_MS, &deadline);
         if (r < 0)
             return r;
     }

@@ -2,6 +2,7 @@
 #include "preload/multi.h"
 
 #include "preload/calls.h"
+#include "preload/peek.h"
 #include "preload/policy.h"
 #include "preload/ready.h"
 #include "preload/socket.h"
@@ -9,8 +10,11 @@
 #include "preload/waiter.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
+
+#define TOLD_NAP_NS 1000000u
 
 /* ---- who wrote through which ---- */
 
@@ -79,12 +83,37 @@ static bool any_readable(void *arg)
     return ready_entry(arg) & (EPOLLIN | EPOLLERR | EPOLLHUP);
 }
 
-static int await(int fd, struct entry *entry, uint64_t *deadline)
+static bool never(__attribute__((unused)) void *arg)
+{
+    return false;
+}
+
+/* What peeks have told of (SO_PEEK_OFF) can be read, but is nothing to wait for. */
+static bool is_told(int fd, struct entry *entry, int flags)
+{
+    struct pollfd kernel = {.fd = entry->kernel ? fd : -1, .events = POLLIN};
+    return (flags & MSG_PEEK) && peek_offset(socket_part(entry, 0)->sock) >= 0 &&
+           (any_readable(entry) || REAL(poll)(&kernel, 1, 0) > 0);
+}
+
+/* Nobody tells of what comes to a kernel socket behind what is there: looks again soon. */
+static int nap(struct waiter *waiter, uint64_t deadline)
+{
+    uint64_t until = waiter_now() + TOLD_NAP_NS;
+    if (deadline && deadline <= until)
+        return waiter_wait(waiter, never, NULL, deadline, -1);
+    int r = waiter_wait(waiter, never, NULL, until, -1);
+    return r == -EAGAIN ? 0 : r;
+}
+
+static int await(int fd, struct entry *entry, int flags, uint64_t *deadline)
 {
     socket_deadline(socket_part(entry, 0)->sock, WORD_RCVTIMEO_MS, deadline);
     struct waiter *waiter = waiter_get(entry->client);
     if (!waiter)
         return client_is_dead(entry->client) ? -ECONNRESET : -ENOBUFS;
+    if (is_told(fd, entry, flags))
+        return nap(waiter, *deadline);
     waiter_begin(waiter);
     for (uint32_t i = 0; i < socket_parts(entry); i++) {
         int r = waiter_watch(waiter, socket_part(entry, i));
@@ -107,7 +136,7 @@ ssize_t multi_receive(int fd, struct entry *entry, struct msghdr *msg, int flags
         }
         if ((flags & MSG_DONTWAIT) || socket_nonblock(entry))
             return -EAGAIN;
-        int r = await(fd, entry, &deadline);
+        int r = await(fd, entry, flags, &deadline);
         if (r < 0)
             return r;
     }

@@ -2,6 +2,7 @@
 #include "preload/option_part.h"
 
 #include "preload/command.h"
+#include "preload/peek.h"
 #include "preload/socket.h"
 #include "preload/waiter.h"
 
@@ -210,7 +211,7 @@ int option_set_part(struct client *client, const struct part *part,
         socket_set_word(part->sock, (enum socket_word)option->arg, (uint32_t)checked.number);
         return 0;
     case HOW_PEEK_OFF:
-        socket_set_word(part->sock, WORD_PEEK_OFF, ~(uint32_t)checked.number);
+        peek_set_offset(part->sock, checked.number);
         return 0;
     case HOW_STAMP: /* the later of the two counts; turned off, both are */
         set_flag(part->sock, STATUS_STAMP | STATUS_STAMP_NS, false);
@@ -439,7 +440,7 @@ int option_get_part(struct client *client, const struct part *part,
     int r;
     switch (option->how) {
     case HOW_PEEK_OFF:
-        linux_option_give(level, (int32_t)~socket_word(part->sock, WORD_PEEK_OFF), value, len);
+        linux_option_give(level, peek_offset(part->sock), value, len);
         return 0;
     case HOW_FLAG:
     case HOW_STAMP:

@@ -94,7 +94,7 @@ uint32_t ready_part(const struct part *part)
     uint32_t offered = dmm_ring_size(atomic_load_explicit(&sock->tx_offer, memory_order_acquire));
     if (offered > s.tx_size)
         s.tx_size = offered;
-    s.notsent_lowat = socket_word(sock, WORD_NOTSENT_LOWAT);
+    s.notsent_lowat = s.stream ? socket_word(sock, WORD_NOTSENT_LOWAT) : 0;
     look_at_tx(sock, &s);
     if (!may_write(&s)) {
         /* Whoever asks may go to sleep on the answer: the sidecar must tell when there is room. */

@@ -23,8 +23,9 @@ enum socket_word {
     WORD_SEGMENT, /* UDP_SEGMENT: bytes; 0: none */
     WORD_NOTSENT_LOWAT,
     WORD_N,
-    /* SO_PEEK_OFF of a stream, which has no UDP_SEGMENT; inverted: 0 is -1, none. */
-    WORD_PEEK_OFF = WORD_SEGMENT,
+    /* SO_PEEK_OFF (peek.h): what the other kind of socket has no use for. */
+    WORD_PEEK_OFF_STREAM = WORD_SEGMENT,
+    WORD_PEEK_OFF_DATAGRAM = WORD_NOTSENT_LOWAT,
 };
 enum {
     STATUS_NONBLOCK = 1 << 0,

@@ -6,6 +6,7 @@
 #include "preload/cork.h"
 #include "preload/ioctx.h"
 #include "preload/options.h"
+#include "preload/peek.h"
 #include "preload/ready.h"
 #include "preload/signals.h"
 
@@ -43,23 +44,6 @@ static void copy_out(const struct entry *entry, dmm_ring_ref ring, uint32_t at,
     io_scatter(iov, n, skip + first, base, len - first);
 }
 
-/* SO_PEEK_OFF: where the next peek begins; 0 without it. */
-static uint32_t peek_offset(struct dmm_socket *sock)
-{
-    uint32_t offset = ~socket_word(sock, WORD_PEEK_OFF);
-    return offset <= INT32_MAX ? offset : 0;
-}
-
-/* A peek moves it on by what it told; what is taken moves it back. */
-static void move_peek_offset(struct dmm_socket *sock, size_t taken, int flags)
-{
-    uint32_t now = ~socket_word(sock, WORD_PEEK_OFF);
-    if (__builtin_expect(now > INT32_MAX, 1))
-        return;
-    now = (flags & MSG_PEEK) ? now + (uint32_t)taken : now > taken ? now - (uint32_t)taken : 0;
-    socket_set_word(sock, WORD_PEEK_OFF, ~(now & INT32_MAX));
-}
-
 /* Takes what is there now, up to `want` bytes: bytes, 0 for none. */
 static size_t take(struct entry *entry, const struct iovec *iov, size_t n, size_t skip, size_t want,
                    int flags)
@@ -70,7 +54,8 @@ static size_t take(struct entry *entry, const struct iovec *iov, size_t n, size_
     /* Acquire, in this order: the ring seen holds all bytes up to the tail seen. */
     uint32_t tail = atomic_load_explicit(&sock->rx_tail, memory_order_acquire);
     dmm_ring_ref ring = atomic_load_explicit(&sock->rx_ring, memory_order_acquire);
-    uint32_t ahead = (flags & MSG_PEEK) ? peek_offset(sock) : 0;
+    int32_t offset = (flags & MSG_PEEK) ? peek_offset(sock) : 0;
+    uint32_t ahead = offset > 0 ? (uint32_t)offset : 0;
     uint32_t held = tail - head;
     ahead = ahead < held ? ahead : held;
     held -= ahead;
@@ -84,7 +69,7 @@ static size_t take(struct entry *entry, const struct iovec *iov, size_t n, size_
         atomic_store_explicit(&sock->rx_head, head + len, memory_order_release);
     lock_drop(&sock->rx_lock);
     if (len && !(flags & MSG_PEEK)) {
-        move_peek_offset(sock, len, flags);
+        peek_move_offset(sock, len, flags);
         io_received(entry, &entry->part);
     }
     return len;
@@ -143,7 +128,7 @@ ssize_t stream_receive(struct entry *entry, const struct iovec *iov, size_t n, i
     signals_looked_at(entry);
     ssize_t r = receive(entry, iov, n, flags);
     if (r > 0 && (flags & MSG_PEEK))
-        move_peek_offset(entry->part.sock, (size_t)r, flags);
+        peek_move_offset(entry->part.sock, (size_t)r, flags);
     return r;
 }
 
