@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/capability.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -52,6 +53,9 @@ bool option_is_taken(const struct client *client, uint32_t instance, uint8_t bit
 }
 
 /* ---- set ---- */
+
+static int get_by_stack(struct client *client, const struct part *part, int level, int name,
+                        void *value, socklen_t *len);
 
 static int set_timeout(struct dmm_socket *sock, enum socket_word word, const void *value,
                        socklen_t len)
@@ -172,14 +176,19 @@ static int set_lowat(struct dmm_socket *sock, int number)
     return 0;
 }
 
-/* CAP_NET_ADMIN, of this thread. */
-static bool is_admin(void)
+/* Of this thread. */
+static bool has_capability(unsigned capability)
 {
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2];
     if (syscall(SYS_capget, &head, data) < 0)
         return false;
-    return data[CAP_NET_ADMIN / 32].effective & (1u << CAP_NET_ADMIN % 32);
+    return data[capability / 32].effective & (1u << capability % 32);
+}
+
+static bool is_admin(void)
+{
+    return has_capability(CAP_NET_ADMIN);
 }
 
 /* socket(7): not everyone may set any mark, or go before all others. */
@@ -188,6 +197,21 @@ static bool needs_admin(const struct linux_option *option, int32_t number)
     if (option->level != SOL_SOCKET)
         return false;
     return option->name == SO_MARK || (option->name == SO_PRIORITY && (number < 0 || number > 6));
+}
+
+static bool is_bind_option(const struct linux_option *option)
+{
+    return option->level == SOL_SOCKET &&
+           (option->name == SO_BINDTODEVICE || option->name == SO_BINDTOIFINDEX);
+}
+
+/* To a device: then not everyone may bind it to another (Linux 5.7). */
+static bool is_bound(struct client *client, const struct part *part)
+{
+    int32_t index = 0;
+    socklen_t len = sizeof(index);
+    int r = get_by_stack(client, part, SOL_SOCKET, SO_BINDTOIFINDEX, &index, &len);
+    return r == 0 && len == sizeof(index) && index != 0;
 }
 
 int option_set_part(struct client *client, const struct part *part,
@@ -202,6 +226,8 @@ int option_set_part(struct client *client, const struct part *part,
     if (r < 0 || !option)
         return r;
     if (needs_admin(option, checked.number) && !is_admin())
+        return -EPERM;
+    if (is_bind_option(option) && is_bound(client, part) && !has_capability(CAP_NET_RAW))
         return -EPERM;
     switch (option->how) {
     case HOW_FLAG:
@@ -317,6 +343,19 @@ static int get_by_stack(struct client *client, const struct part *part, int leve
     memcpy(&number, reply.data, sizeof(number));
     linux_option_give(level, number, value, len);
     return 0;
+}
+
+/* socket(7): there must be room for any name. */
+static int get_device(struct client *client, const struct part *part, void *value, socklen_t *len)
+{
+    char name[IFNAMSIZ];
+    socklen_t size = sizeof(name);
+    int r = get_by_stack(client, part, SOL_SOCKET, SO_BINDTODEVICE, name, &size);
+    if (r < 0)
+        return r;
+    if (size && *len < sizeof(name))
+        return -EINVAL;
+    return give(value, len, name, size);
 }
 
 static int get_timeout(struct dmm_socket *sock, enum socket_word word, void *value, socklen_t *len)
@@ -466,7 +505,9 @@ int option_get_part(struct client *client, const struct part *part,
         linux_option_give(level, (int)word, value, len);
         return 0;
     case HOW_STACK:
-        r = get_by_stack(client, part, level, name, value, len);
+        r = level == SOL_SOCKET && name == SO_BINDTODEVICE
+                ? get_device(client, part, value, len)
+                : get_by_stack(client, part, level, name, value, len);
         return r == -ENOPROTOOPT ? get_fixed(option, value, len) : r;
     case HOW_FIXED:
     case HOW_IGNORED:

@@ -135,6 +135,11 @@ bool net_addr_local(const struct tcpip *ip, const struct ip_addr *addr);
 bool net_addr_broadcast(const struct tcpip *ip, const struct ip_addr *addr);
 /* A port's number by interface name, or -1. */
 int net_port_by_name(const struct tcpip *ip, const char *name);
+const char *net_port_name(const struct tcpip *ip, unsigned port); /* NULL: no such port */
+/* Whether what arrived by `in_port` for `dst`, which is ours, came by the port that a socket is
+ * bound to. */
+bool net_arrived_by(const struct tcpip *ip, uint8_t in_port, const struct ip_addr *dst,
+                    uint8_t bound_port);
 
 /* ---- input ---- */
 

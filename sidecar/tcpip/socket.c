@@ -240,6 +240,32 @@ static int bind_to_device(struct tcpip_socket *s, const void *value, uint32_t le
     return 0;
 }
 
+/* By the number that the app sees: port 0 is interface 1. */
+static int bind_to_index(struct tcpip_socket *s, const void *value, uint32_t len)
+{
+    int index;
+    const int rc = socket_option_int(value, len, &index);
+
+    if (rc < 0)
+        return rc;
+    if (index != 0 && (index < 0 || net_port_name(s->ip, (unsigned)index - 1) == NULL))
+        return -ENODEV;
+    s->bound_port = (uint8_t)index;
+    return 0;
+}
+
+static int bound_device(const struct tcpip_socket *s, void *value, uint32_t *len)
+{
+    const char *name = s->bound_port ? net_port_name(s->ip, s->bound_port - 1u) : NULL;
+    const uint32_t size = name != NULL ? (uint32_t)strlen(name) + 1 : 0;
+
+    if (*len > size)
+        *len = size;
+    if (name != NULL)
+        memcpy(value, name, *len);
+    return 0;
+}
+
 int tcpip_setsockopt(struct tcpip_socket *s, int level, int name, const void *value, uint32_t len)
 {
     const struct flag_option *flag = find_flag(level, name);
@@ -249,6 +275,8 @@ int tcpip_setsockopt(struct tcpip_socket *s, int level, int name, const void *va
     tcpip_enter(s->ip);
     if (level == SOL_SOCKET && name == SO_BINDTODEVICE)
         return bind_to_device(s, value, len);
+    if (level == SOL_SOCKET && name == SO_BINDTOIFINDEX)
+        return bind_to_index(s, value, len);
     if (level == SOL_SOCKET && name == SO_PRIORITY)
         return set_priority(s, value, len);
     if (level == SOL_IPV6 && s->family != AF_INET6)
@@ -279,6 +307,10 @@ int tcpip_getsockopt(struct tcpip_socket *s, int level, int name, void *value, u
     tcpip_enter(s->ip);
     if (level == SOL_SOCKET && name == SO_PRIORITY)
         return socket_option_put_int(s->priority, value, len);
+    if (level == SOL_SOCKET && name == SO_BINDTODEVICE)
+        return bound_device(s, value, len);
+    if (level == SOL_SOCKET && name == SO_BINDTOIFINDEX)
+        return socket_option_put_int(s->bound_port, value, len);
     if (level == SOL_IPV6 && s->family != AF_INET6)
         return -ENOPROTOOPT;
     if (flag == NULL && byte == NULL)

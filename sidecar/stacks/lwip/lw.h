@@ -90,6 +90,7 @@ struct lw_options {
     bool nodelay, keepalive, reuseaddr, broadcast, v6only;
     bool mcast_loop;
     uint8_t ttl, tos, mcast_ttl; /* ttl 0: lwIP's default */
+    uint8_t bound_port;          /* SO_BINDTODEVICE: port number + 1; 0: any */
     uint32_t keep_idle_ms, keep_intvl_ms, keep_cnt;
 };
 
@@ -169,6 +170,8 @@ void lw_ports_bring_up(struct lw_stack *stack); /* and down, as their links are 
 void lw_port_refresh(struct lw_port *port);     /* MTU and offloads, again */
 /* The port towards `ip`, NULL without a route. */
 struct lw_port *lw_route(struct lw_stack *stack, const ip_addr_t *ip);
+/* The same, by the port that the socket is bound to, if it is. */
+struct lw_port *lw_sock_route(const struct lw_sock *s, const ip_addr_t *ip);
 /* The address that packets to `ip` leave `port` with; false if it has none. */
 bool lw_source(struct lw_port *port, const ip_addr_t *ip, ip_addr_t *source);
 bool lw_is_broadcast(const struct lw_port *port, const ip_addr_t *ip);

@@ -313,11 +313,13 @@ static bool has_family(const struct lw_port *port, const ip_addr_t *ip)
                         : port->n_prefixes6 > 0;
 }
 
-struct lw_port *lw_route(struct lw_stack *stack, const ip_addr_t *ip)
+/* Among ports `first` and up to `end`. */
+static struct lw_port *route_among(struct lw_stack *stack, const ip_addr_t *ip, unsigned first,
+                                   unsigned end)
 {
     struct lw_port *any = NULL;
     struct lw_port *gateway = NULL;
-    for (unsigned i = 0; i < stack->n_ports; i++) {
+    for (unsigned i = first; i < end; i++) {
         struct lw_port *port = &stack->ports[i];
         if (!netif_is_up(&port->netif) || !netif_is_link_up(&port->netif) || !has_family(port, ip))
             continue;
@@ -333,6 +335,17 @@ struct lw_port *lw_route(struct lw_stack *stack, const ip_addr_t *ip)
     bool local = ip_addr_ismulticast(ip) || ip_addr_isloopback(ip) ||
                  (IP_IS_V4(ip) && ip_2_ip4(ip)->addr == IPADDR_BROADCAST);
     return local ? any : NULL;
+}
+
+struct lw_port *lw_route(struct lw_stack *stack, const ip_addr_t *ip)
+{
+    return route_among(stack, ip, 0, stack->n_ports);
+}
+
+struct lw_port *lw_sock_route(const struct lw_sock *s, const ip_addr_t *ip)
+{
+    unsigned bound = s->options.bound_port;
+    return bound ? route_among(s->stack, ip, bound - 1, bound) : lw_route(s->stack, ip);
 }
 
 bool lw_source(struct lw_port *port, const ip_addr_t *ip, ip_addr_t *source)

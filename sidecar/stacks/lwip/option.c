@@ -6,6 +6,7 @@
 #include "sidecar/stacks/lwip/lw.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <string.h>
 
@@ -55,10 +56,18 @@ static void apply_udp(struct udp_pcb *pcb, const struct lw_options *o)
 
 void lw_options_apply(struct lw_sock *s)
 {
-    if (s->tcp)
+    unsigned bound = s->options.bound_port;
+    u8_t netif = bound ? netif_get_index(&s->stack->ports[bound - 1].netif) : NETIF_NO_INDEX;
+    if (s->tcp) {
         apply_tcp(s->tcp, &s->options);
-    if (s->udp)
+        s->tcp->netif_idx = netif;
+    }
+    if (s->listener)
+        s->listener->netif_idx = netif;
+    if (s->udp) {
         apply_udp(s->udp, &s->options);
+        s->udp->netif_idx = netif;
+    }
 }
 
 /* ---- options that are one number ---- */
@@ -198,6 +207,44 @@ static int change_membership(struct lw_sock *s, int level, bool join, const void
     return lw_udp_membership(s, &group, netif, join);
 }
 
+/* ---- bound to a port ---- */
+
+static bool is_bind_option(int level, int name)
+{
+    return level == SOL_SOCKET && (name == SO_BINDTODEVICE || name == SO_BINDTOIFINDEX);
+}
+
+static const char *port_name(const struct lw_stack *stack, unsigned port)
+{
+    return stack->host->port_info(stack->host, port)->name;
+}
+
+/* The number of the interface of that name, 0 for none; -ENODEV. */
+static int index_of(const struct lw_stack *stack, const void *value, uint32_t len)
+{
+    char name[IFNAMSIZ] = "";
+    memcpy(name, value, LWIP_MIN(len, sizeof(name) - 1));
+    for (unsigned i = 0; name[0] && i < stack->n_ports; i++)
+        if (strcmp(port_name(stack, i), name) == 0)
+            return (int)i + 1;
+    return name[0] ? -ENODEV : 0;
+}
+
+static int bind_to_port(struct lw_sock *s, int name, const void *value, uint32_t len)
+{
+    int index = 0;
+    int rc = 0;
+    if (name == SO_BINDTOIFINDEX)
+        rc = read_number(value, len, &index);
+    else
+        index = index_of(s->stack, value, len);
+    if (rc || index < 0 || index > (int)s->stack->n_ports)
+        return rc ? rc : -ENODEV;
+    s->options.bound_port = (uint8_t)index;
+    lw_options_apply(s);
+    return 0;
+}
+
 /* ---- TCP_INFO ---- */
 
 static uint8_t linux_state(const struct lw_sock *s)
@@ -251,6 +298,8 @@ int lw_setsockopt(void *ssock, int level, int name, const void *value, uint32_t 
         return change_membership(s, level, name == IP_ADD_MEMBERSHIP, value, len);
     if (level == IPPROTO_IPV6 && (name == IPV6_ADD_MEMBERSHIP || name == IPV6_DROP_MEMBERSHIP))
         return change_membership(s, level, name == IPV6_ADD_MEMBERSHIP, value, len);
+    if (is_bind_option(level, name))
+        return bind_to_port(s, name, value, len);
     const struct option *option = find_option(s, level, name);
     if (!option || (level == IPPROTO_IPV6 && s->family != AF_INET6))
         return -ENOPROTOOPT;
@@ -287,8 +336,14 @@ int lw_getsockopt(void *ssock, int level, int name, void *value, uint32_t *len)
         fill_tcp_info(s, &info);
         return give(value, len, &info, sizeof(info));
     }
-    int number;
+    int number = s->options.bound_port;
+    if (level == SOL_SOCKET && name == SO_BINDTODEVICE) {
+        const char *bound = number ? port_name(s->stack, (unsigned)number - 1) : "";
+        return give(value, len, bound, number ? (uint32_t)strlen(bound) + 1 : 0);
+    }
     const struct option *option = find_option(s, level, name);
+    if (level == SOL_SOCKET && name == SO_BINDTOIFINDEX)
+        return give(value, len, &number, sizeof(number));
     if (s->stream && level == IPPROTO_TCP && name == TCP_MAXSEG)
         number = s->tcp ? s->tcp->mss : DEFAULT_MSS;
     else if (option && !(level == IPPROTO_IPV6 && s->family != AF_INET6))

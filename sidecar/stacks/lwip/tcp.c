@@ -50,7 +50,7 @@ static bool neighbour_is_silent(struct lw_sock *s)
     if (host->now(host) - s->connect_time < UNREACHABLE_NS || !IP_IS_V4(peer) ||
         lw_is_local(s->stack, peer))
         return false;
-    struct lw_port *port = lw_route(s->stack, peer);
+    struct lw_port *port = lw_sock_route(s, peer);
     if (!port)
         return true;
     const struct netif *netif = &port->netif;
@@ -176,7 +176,7 @@ void lw_tcp_established(struct lw_sock *s)
     pcb->snd_buf += config->send_buffer - TCP_SND_BUF;
     pcb->ssthresh = config->send_buffer;
     s->gso_segment = 0;
-    struct lw_port *port = lw_route(s->stack, &pcb->remote_ip);
+    struct lw_port *port = lw_sock_route(s, &pcb->remote_ip);
     if (!port)
         return;
     bool v4 = IP_IS_V4_VAL(pcb->remote_ip);
@@ -211,7 +211,7 @@ static err_t connected_cb(void *arg, struct tcp_pcb *pcb, err_t err)
 int lw_tcp_connect(struct lw_sock *s, const ip_addr_t *ip, uint16_t port)
 {
     const struct dmm_host *host = s->stack->host;
-    if (ip_addr_ismulticast(ip) || !lw_route(s->stack, ip))
+    if (ip_addr_ismulticast(ip) || !lw_sock_route(s, ip))
         return -ENETUNREACH;
     bool bound = s->tcp != NULL;
     if (!bound) {

@@ -106,7 +106,7 @@ int lw_udp_connect(struct lw_sock *s, const struct dmm_addr *peer)
     ip_addr_t ip;
     ip_addr_t source;
     lw_addr_to_ip(peer, &ip);
-    struct lw_port *port = lw_route(s->stack, &ip);
+    struct lw_port *port = lw_sock_route(s, &ip);
     if (!matches_version(s, &ip))
         return -EINVAL;
     if (!port || !lw_source(port, &ip, &source))
@@ -135,7 +135,7 @@ static int plan_send(struct lw_sock *s, const struct dmm_datagram *datagram, ip_
     lw_addr_to_ip(datagram->peer.family ? &datagram->peer : &s->peer, dst);
     if (!matches_version(s, dst))
         return ENETUNREACH;
-    *port = lw_route(s->stack, dst);
+    *port = lw_sock_route(s, dst);
     if (ip_addr_ismulticast(dst) && s->udp->mcast_ifindex && IP_IS_V6(dst))
         for (unsigned i = 0; i < s->stack->n_ports; i++)
             if (netif_get_index(&s->stack->ports[i].netif) == s->udp->mcast_ifindex)

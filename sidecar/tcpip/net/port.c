@@ -68,6 +68,22 @@ int net_port_by_name(const struct tcpip *ip, const char *name)
     return -1;
 }
 
+const char *net_port_name(const struct tcpip *ip, unsigned port)
+{
+    return port < ip->net->n_ports ? ip->net->ports[port].name : NULL;
+}
+
+bool net_arrived_by(const struct tcpip *ip, uint8_t in_port, const struct ip_addr *dst,
+                    uint8_t bound_port)
+{
+    /* As on Linux, our own come by the port that has the address. */
+    if (in_port == IP_PORT_LOOP) {
+        const struct net_port *port = net_address_port(ip->net, dst, -1);
+        return port && port->index + 1u == bound_port;
+    }
+    return bound_port == in_port + 1;
+}
+
 static struct net_route prefix_route(const struct net_port *port, const struct net_address *a)
 {
     struct net_route r = {.dst = a->addr,

@@ -107,7 +107,7 @@ static int score(const struct udp_socket *u, const struct ip_addr *local, uint16
     if (u->local_port != local_port)
         return -1;
     if (u->s.bound_port) {
-        if (u->s.bound_port != port + 1)
+        if (!net_arrived_by(u->s.ip, port, local, u->s.bound_port))
             return -1;
         points++;
     }
@@ -126,7 +126,7 @@ struct udp_socket *udps_find(const struct udp *udp, const struct ip_addr *local,
                              uint8_t port)
 {
     struct udp_socket *u = udps_find_connected(udp, local, local_port, peer, peer_port);
-    if (u && (!u->s.bound_port || u->s.bound_port == port + 1))
+    if (u && (!u->s.bound_port || net_arrived_by(u->s.ip, port, local, u->s.bound_port)))
         return u;
     struct udp_socket *best = NULL;
     int best_points = -1;

@@ -174,7 +174,7 @@ struct tcb *demux_listener(struct tcpip *ip, const struct ip_addr *local, uint16
     for (struct tcb *t = *bucket(ip->tcp, port); t != NULL; t = t->bind_next) {
         if (t->ep.local_port != port || t->ep.state != TCPS_LISTEN)
             continue;
-        if (t->s.bound_port != 0 && t->s.bound_port != in_port + 1)
+        if (t->s.bound_port != 0 && !net_arrived_by(ip, in_port, local, t->s.bound_port))
             continue;
 
         const unsigned fit = address_fit(t, local);

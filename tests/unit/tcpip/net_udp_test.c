@@ -157,6 +157,45 @@ static void test_priority(void **state)
     udp_lab_free(lab);
 }
 
+/* SO_BINDTOIFINDEX and SO_BINDTODEVICE: one by its number, one by its name. */
+static void test_bound_to_interface(void **state)
+{
+    struct lab *lab = udp_lab();
+    struct dmm_sock k;
+    int v = 1;
+    char name[16] = "";
+    uint32_t len = sizeof(name);
+    UNUSED(state);
+    open_bound(lab, &k, AF_INET, 53);
+    assert_int_equal(tcpip_getsockopt(k.s, SOL_SOCKET, SO_BINDTODEVICE, name, &len), 0);
+    assert_int_equal(len, 0);
+    assert_int_equal(tcpip_setsockopt(k.s, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v)), 0);
+    udp_in(lab, &from4, "here", 4);
+    assert_int_equal(k.n_rx, 1);
+    send_to(&k, &lab_us4, 53, "loop", 4); /* comes by the port that has the address */
+    net_loop_poll(lab->ip.net);
+    assert_int_equal(k.n_rx, 2);
+    len = sizeof(name);
+    assert_int_equal(tcpip_getsockopt(k.s, SOL_SOCKET, SO_BINDTODEVICE, name, &len), 0);
+    assert_int_equal(len, strlen(name) + 1);
+    assert_int_equal(net_port_by_name(&lab->ip, name), 0);
+    v = 2;
+    assert_int_equal(tcpip_setsockopt(k.s, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v)), -ENODEV);
+    k.s->bound_port = 2; /* if there were one */
+    udp_in(lab, &from4, "there", 5);
+    send_to(&k, &lab_us4, 53, "loop", 4);
+    net_loop_poll(lab->ip.net);
+    assert_int_equal(k.n_rx, 2);
+    v = 0;
+    assert_int_equal(tcpip_setsockopt(k.s, SOL_SOCKET, SO_BINDTOIFINDEX, &v, sizeof(v)), 0);
+    len = sizeof(v);
+    assert_int_equal(tcpip_getsockopt(k.s, SOL_SOCKET, SO_BINDTOIFINDEX, &v, &len), 0);
+    assert_int_equal(v, 0);
+    udp_in(lab, &from4, "any", 3);
+    assert_int_equal(k.n_rx, 3);
+    udp_lab_free(lab);
+}
+
 static void test_datagram_options(void **state)
 {
     struct lab *lab = udp_lab();
@@ -614,6 +653,7 @@ int main(void)
         cmocka_unit_test(test_port_unreachable),
         cmocka_unit_test(test_send),
         cmocka_unit_test(test_priority),
+        cmocka_unit_test(test_bound_to_interface),
         cmocka_unit_test(test_datagram_options),
         cmocka_unit_test(test_send_errors),
         cmocka_unit_test(test_connect),
