@@ -342,9 +342,11 @@ static inline bool dmm_notsent_is_low(uint32_t unsent, uint32_t lowat)
 struct dmm_datagram_header {
     uint32_t len; /* of the payload */
     uint32_t ifindex;
-    struct dmm_addr peer;  /* rx: sender; tx: destination, family 0: the connected one */
-    struct dmm_addr local; /* rx: destination; tx: source wanted, family 0: any */
-    uint8_t ttl, tos;      /* tx: 0: the socket's own */
+    struct dmm_addr peer; /* rx: sender; tx: destination, family 0: the connected one */
+    /* tx: source wanted, family 0: any. rx: destination; its scope is ifindex, and in scope_id is,
+     * if the socket has SO_RXQ_OVFL, how many datagrams were dropped before this one, else 0. */
+    struct dmm_addr local;
+    uint8_t ttl, tos; /* tx: 0: the socket's own */
     uint16_t segment; /* not 0: datagrams of so many bytes each in a row, the last may be less. rx,
                        * len 0: the app's mark that a peek has told of it */
     uint32_t stamp;   /* rx: when it came, in us of CLOCK_MONOTONIC, modulo 2^32 */

@@ -43,6 +43,11 @@ void datagram_add_control(struct msghdr *msg, size_t *used, int level, int type,
     *used += CMSG_SPACE(len) < left ? CMSG_SPACE(len) : left;
 }
 
+static bool is_link_local(const struct dmm_addr *addr)
+{
+    return addr->family == AF_INET6 && addr->ip[0] == 0xfe && (addr->ip[1] & 0xc0) == 0x80;
+}
+
 /* IP_RECVORIGDSTADDR: nobody translates addresses here, so it is what the sender wrote to. */
 static void add_destination(const struct dmm_datagram_header *header, uint16_t port,
                             struct msghdr *msg, size_t *used)
@@ -51,6 +56,7 @@ static void add_destination(const struct dmm_datagram_header *header, uint16_t p
     struct sockaddr_storage to = {.ss_family = local.family};
     if (!local.port)
         local.port = port;
+    local.scope_id = is_link_local(&local) ? header->ifindex : 0;
     socklen_t len = sizeof(to);
     dmm_addr_to_sockaddr(&local, (struct sockaddr *)&to, &len);
     if (local.family == AF_INET6)
@@ -125,6 +131,9 @@ static void add_wanted(const struct entry *entry, struct dmm_socket *sock,
     size_t used = 0;
     if (status & (STATUS_STAMP | STATUS_STAMP_NS))
         add_stamp(header, status, msg, &used);
+    if (status & STATUS_DROPS && header->local.scope_id)
+        datagram_add_control(msg, &used, SOL_SOCKET, SO_RXQ_OVFL, &header->local.scope_id,
+                             sizeof(header->local.scope_id));
     if (status & STATUS_GRO && header->segment && header->len) {
         int segment = header->segment;
         datagram_add_control(msg, &used, IPPROTO_UDP, UDP_GRO, &segment, sizeof(segment));

@@ -162,7 +162,8 @@ static const struct linux_option table[] = {
     {S, SO_TIMESTAMPNS, U, HOW_STAMP, SHAPE_BOOL, 0, 0, 0, 0, STATUS_STAMP_NS},
     BOOL(S, SO_TIMESTAMPNS, T, HOW_FIXED, 0),
     INT(S, SO_TIMESTAMPING, B, HOW_FIXED, 0, 0xfffffff, 0),
-    BOOL(S, SO_RXQ_OVFL, B, HOW_FIXED, 0),
+    {S, SO_RXQ_OVFL, U, HOW_STACK, SHAPE_BOOL, 0, 0, 0, 0, STATUS_DROPS},
+    FLAG(S, SO_RXQ_OVFL, T, STATUS_DROPS), /* Linux, too, tells of datagrams only */
     BOOL(S, SO_WIFI_STATUS, B, HOW_FIXED, 0),
     BOOL(S, SO_NOFCS, B, HOW_FIXED, 0),
     BOOL(S, SO_LOCK_FILTER, B, HOW_FIXED, 0),

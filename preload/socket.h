@@ -52,6 +52,7 @@ enum {
     STATUS_STAMP_NS = 1 << 21, /* SO_TIMESTAMPNS */
     STATUS_SIGNALS = 1 << 22,  /* has had O_ASYNC: see signals.h */
     STATUS_OWNED = 1 << 23,    /* F_SETOWN or F_SETSIG came before the decision */
+    STATUS_DROPS = 1 << 24,    /* SO_RXQ_OVFL */
 };
 
 #define SOCKET_AT_ONCE UINT32_MAX

@@ -303,6 +303,23 @@ static bool is_notsent_lowat(const struct dmm_command *command)
     return command->opt.level == IPPROTO_TCP && command->opt.name == TCP_NOTSENT_LOWAT;
 }
 
+/* Who has room for datagrams knows which found none. */
+static bool is_rxq_ovfl(const struct dmm_command *command)
+{
+    return command->opt.level == SOL_SOCKET && command->opt.name == SO_RXQ_OVFL;
+}
+
+static int32_t tell_drops(struct dmm_sock *sock, const struct dmm_command *command)
+{
+    int on;
+    if (command->opt.len < sizeof(on))
+        return -EINVAL;
+    memcpy(&on, command->opt.value, sizeof(on));
+    sock->flags =
+        (uint16_t)(on ? sock->flags | DMM_SOCK_TELLS_DROPS : sock->flags & ~DMM_SOCK_TELLS_DROPS);
+    return 0;
+}
+
 static int32_t give_number(struct context *c, uint32_t room, uint32_t value)
 {
     c->reply.len = room < sizeof(value) ? room : (uint32_t)sizeof(value);
@@ -324,6 +341,8 @@ static int32_t do_setsockopt(struct context *c)
         memcpy(&value, command->opt.value, sizeof(value));
         return buffer_option(c, value) ? 0 : -EINVAL;
     }
+    if (is_rxq_ovfl(command))
+        return tell_drops(c->sock, command);
     if (!ops_of(c)->setsockopt)
         return -ENOPROTOOPT;
     int32_t rc = ops_of(c)->setsockopt(c->sock->ssock, command->opt.level, command->opt.name,
@@ -349,6 +368,8 @@ static int32_t do_getsockopt(struct context *c)
     }
     if (is_notsent_lowat(command))
         return give_number(c, len, c->sock->notsent_lowat);
+    if (is_rxq_ovfl(command))
+        return give_number(c, len, (c->sock->flags & DMM_SOCK_TELLS_DROPS) != 0);
     if (!ops_of(c)->getsockopt)
         return -ENOPROTOOPT;
     int rc = ops_of(c)->getsockopt(c->sock->ssock, command->opt.level, command->opt.name,

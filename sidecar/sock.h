@@ -59,11 +59,12 @@ enum {
     DMM_SOCK_NEWS = 1 << 7,        /* in the worker's list of sockets with news */
     DMM_SOCK_ROOM = 1 << 8,        /* bytes left the transmit ring this turn */
     DMM_SOCK_BOUND = 1 << 9,
-    DMM_SOCK_LINGERS = 1 << 10,  /* close() has returned and released() is to come */
-    DMM_SOCK_DEFERRED = 1 << 11, /* a watch has DMM_WATCH_DEFERRED */
-    DMM_SOCK_ABORT = 1 << 12,    /* its last holder wanted RST; an export keeps it so far */
-    DMM_SOCK_SPARE = 1 << 13,    /* opened ahead, not taken yet: spares.h */
-    DMM_SOCK_DOUBTED = 1 << 14,  /* was claimed when a process died: its claim, perhaps */
+    DMM_SOCK_LINGERS = 1 << 10,     /* close() has returned and released() is to come */
+    DMM_SOCK_DEFERRED = 1 << 11,    /* a watch has DMM_WATCH_DEFERRED */
+    DMM_SOCK_ABORT = 1 << 12,       /* its last holder wanted RST; an export keeps it so far */
+    DMM_SOCK_SPARE = 1 << 13,       /* opened ahead, not taken yet: spares.h */
+    DMM_SOCK_DOUBTED = 1 << 14,     /* was claimed when a process died: its claim, perhaps */
+    DMM_SOCK_TELLS_DROPS = 1 << 15, /* SO_RXQ_OVFL */
 };
 
 struct dmm_sock {
@@ -85,6 +86,7 @@ struct dmm_sock {
     uint64_t rx_ref, tx_ref, tx_offer; /* dmm_ring_ref */
     uint32_t rx_head, rx_tail, rx_limit, rx_burst;
     uint64_t rx_burst_start;
+    uint32_t rx_dropped; /* datagrams that found no room */
     struct dmm_old_ring *rx_old;
     uint32_t tx_head, tx_tail, tx_limit;
     /* Of the oldest datagram: its record's size and payload, how much the stack saw in the last

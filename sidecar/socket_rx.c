@@ -206,6 +206,7 @@ int dmm_sock_rx_datagram(struct dmm_sock *sock, const struct dmm_datagram *datag
     uint32_t record = dmm_datagram_record_size(datagram->len);
     if (datagram->len > DMM_DATAGRAM_MAX || !make_room(sock, record)) {
         sock->instance->rx_dropped++;
+        sock->rx_dropped++;
         return -ENOBUFS;
     }
     struct dmm_datagram_header header = {.len = datagram->len,
@@ -216,6 +217,7 @@ int dmm_sock_rx_datagram(struct dmm_sock *sock, const struct dmm_datagram *datag
                                          .ttl = datagram->ttl,
                                          .tos = datagram->tos,
                                          .stamp = (uint32_t)(sock->client->worker->now / 1000)};
+    header.local.scope_id = sock->flags & DMM_SOCK_TELLS_DROPS ? sock->rx_dropped : 0;
     if (sock->instance->ops->capabilities & DMM_STACK_SEGMENTS)
         header.segment = datagram->segment;
     char *ring = rx_at(sock);

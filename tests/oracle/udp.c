@@ -715,3 +715,69 @@ CASE(udp_original_destination, "ip(7): IP_RECVORIGDSTADDR: the address that the 
     SAY(send(a, "1", 1, 0));
     show_ancillary(b);
 }
+
+/* One recvmsg: whether there was a datagram, and how many it says were dropped before it. */
+static int receive_drops(int fd, uint32_t *dropped)
+{
+    char buf[2000], control[256];
+    struct iovec iov = {buf, sizeof(buf)};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control,
+                         .msg_controllen = sizeof(control)};
+    if (recvmsg(fd, &msg, MSG_DONTWAIT) < 0)
+        return 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c))
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL)
+            memcpy(dropped, CMSG_DATA(c), sizeof(*dropped));
+    return 1;
+}
+
+/* More than its buffer holds, in small steps; how many of them are received, `flagged` how many of
+ * these say that some were dropped before. */
+static uint32_t overflow(int a, int b, uint32_t n, uint32_t *flagged)
+{
+    char big[1000] = "";
+    uint32_t received = 0, dropped = 0;
+    *flagged = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (send(a, big, sizeof(big), 0) < 0)
+            printf("send: %s\n", strerrorname_np(errno));
+        if (i % 8 == 7)
+            say_settle();
+    }
+    while (receive_drops(b, &dropped)) {
+        received++;
+        *flagged += dropped != 0;
+        dropped = 0;
+    }
+    return received;
+}
+
+CASE(udp_rxq_ovfl, "socket(7): SO_RXQ_OVFL tells how many datagrams were dropped before this one")
+{
+    int on = 1, off = 0, size = 1, b, a = o_udp_pair(&b);
+    uint32_t flagged, dropped = 0, sum;
+    SAY(setsockopt(b, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)));
+    SAY(setsockopt(b, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(on)));
+    uint32_t received = overflow(a, b, 40, &flagged);
+    printf("some %d, not all %d, flagged %u\n", received > 0, received < 40, flagged);
+    sum = 40 - received;
+    SAY(send(a, "x", 1, 0));
+    say_settle();
+    printf("received %d, ", receive_drops(b, &dropped));
+    printf("all that were dropped %d\n", dropped == sum);
+    received = overflow(a, b, 40, &flagged);
+    printf("all flagged now %d\n", flagged == received);
+    sum += 40 - received;
+    SAY(send(a, "x", 1, 0));
+    say_settle();
+    printf("received %d, ", receive_drops(b, &dropped));
+    printf("all that were dropped %d\n", dropped == sum);
+    SAY(setsockopt(b, SOL_SOCKET, SO_RXQ_OVFL, &off, sizeof(off)));
+    SAY(send(a, "x", 1, 0));
+    say_settle();
+    dropped = 0;
+    printf("received %d, ", receive_drops(b, &dropped));
+    printf("told %u\n", dropped);
+}
