@@ -146,7 +146,7 @@ static const struct linux_option table[] = {
     TELL(S, SO_INCOMING_NAPI_ID, B, ENOPROTOOPT, 0),
     BYTES(S, SO_BINDTODEVICE, B, HOW_STACK, 0, 15),
     INT(S, SO_BINDTOIFINDEX, B, HOW_STACK, 0, INT_MAX, 0),
-    INT(S, SO_INCOMING_CPU, B, HOW_FIXED, 0, 0, -1),
+    INT(S, SO_INCOMING_CPU, B, HOW_STACK, 0, 0, -1),
     INT(S, SO_BUSY_POLL, B, HOW_FIXED, 0, INT_MAX, 0),
     BOOL(S, SO_PREFER_BUSY_POLL, B, HOW_FIXED, 0),
     NEVER(S, SO_BUSY_POLL_BUDGET, B, ENOPROTOOPT),
@@ -166,7 +166,7 @@ static const struct linux_option table[] = {
     FLAG(S, SO_RXQ_OVFL, T, STATUS_DROPS), /* Linux, too, tells of datagrams only */
     BOOL(S, SO_WIFI_STATUS, B, HOW_FIXED, 0),
     BOOL(S, SO_NOFCS, B, HOW_FIXED, 0),
-    BOOL(S, SO_LOCK_FILTER, B, HOW_FIXED, 0),
+    {S, SO_LOCK_FILTER, B, HOW_LOCK, SHAPE_BOOL, 0, 0, 0, 0, STATUS_NO_FILTER},
     FLAG(S, SO_SELECT_ERR_QUEUE, B, STATUS_KEPT_ERR_QUEUE), /* that queue is always empty */
     FLAG(S, SO_DEBUG, B, STATUS_KEPT_DEBUG),                /* Linux only keeps it, too */
     BYTES(S, SO_MAX_PACING_RATE, B, HOW_STACK, 4, 8),

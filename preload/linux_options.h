@@ -32,6 +32,7 @@ enum option_how {
     HOW_TIMEOUT,   /* the shim: a word of time (`arg`) */
     HOW_LOWAT,     /* the shim */
     HOW_PEEK_OFF,  /* the shim */
+    HOW_LOCK,      /* the shim: a bit of the status word (`arg`) that stays once it is set */
     HOW_STAMP,     /* the shim: one of two bits of the status word (`arg`) */
     HOW_LINGER,    /* the shim, and the sidecar at close */
     HOW_BUFFER,    /* the sidecar, which owns the rings; the shim remembers */

@@ -205,6 +205,13 @@ static bool is_bind_option(const struct linux_option *option)
            (option->name == SO_BINDTODEVICE || option->name == SO_BINDTOIFINDEX);
 }
 
+/* What SO_LOCK_FILTER forbids. No stack has filters, so all that is left of it is the errno. */
+static bool is_filter(const struct linux_option *option)
+{
+    return option->level == SOL_SOCKET &&
+           (option->name == SO_ATTACH_FILTER || option->name == SO_DETACH_FILTER);
+}
+
 /* To a device: then not everyone may bind it to another (Linux 5.7). */
 static bool is_bound(struct client *client, const struct part *part)
 {
@@ -223,6 +230,9 @@ int option_set_part(struct client *client, const struct part *part,
     int r = linux_option_check(socket, level, name, value, len, &option, &checked);
     if (!option && r == -ENOPROTOOPT && value && len >= 1)
         return set_by_stack(client, part, level, name, value, len); /* a plug-in's own, perhaps */
+    if (r < 0 && option && is_filter(option) && r != -EINVAL && r != -EFAULT &&
+        (socket_word(part->sock, WORD_STATUS) & STATUS_NO_FILTER))
+        return -EPERM;
     if (r < 0 || !option)
         return r;
     if (needs_admin(option, checked.number) && !is_admin())
@@ -238,6 +248,11 @@ int option_set_part(struct client *client, const struct part *part,
         return 0;
     case HOW_PEEK_OFF:
         peek_set_offset(part->sock, checked.number);
+        return 0;
+    case HOW_LOCK:
+        if (!checked.number && (socket_word(part->sock, WORD_STATUS) & option->arg))
+            return -EPERM;
+        set_flag(part->sock, option->arg, checked.number != 0);
         return 0;
     case HOW_STAMP: /* the later of the two counts; turned off, both are */
         set_flag(part->sock, STATUS_STAMP | STATUS_STAMP_NS, false);
@@ -482,6 +497,7 @@ int option_get_part(struct client *client, const struct part *part,
         linux_option_give(level, peek_offset(part->sock), value, len);
         return 0;
     case HOW_FLAG:
+    case HOW_LOCK:
     case HOW_STAMP:
         linux_option_give(level, (socket_word(part->sock, WORD_STATUS) & option->arg) != 0, value,
                           len);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -320,6 +321,18 @@ static int32_t tell_drops(struct dmm_sock *sock, const struct dmm_command *comma
     return 0;
 }
 
+/* SO_INCOMING_CPU: where the packets of a socket are processed: here. -1: none has come yet. */
+static bool is_incoming_cpu(const struct dmm_command *command)
+{
+    return command->opt.level == SOL_SOCKET && command->opt.name == SO_INCOMING_CPU;
+}
+
+static uint32_t incoming_cpu(const struct dmm_sock *sock)
+{
+    bool some = sock->kind != DMM_SOCK_DATAGRAM || sock->rx_tail;
+    return sock->state & DMM_SS_CONNECTED && some ? (uint32_t)sched_getcpu() : UINT32_MAX;
+}
+
 static int32_t give_number(struct context *c, uint32_t room, uint32_t value)
 {
     c->reply.len = room < sizeof(value) ? room : (uint32_t)sizeof(value);
@@ -370,6 +383,8 @@ static int32_t do_getsockopt(struct context *c)
         return give_number(c, len, c->sock->notsent_lowat);
     if (is_rxq_ovfl(command))
         return give_number(c, len, (c->sock->flags & DMM_SOCK_TELLS_DROPS) != 0);
+    if (is_incoming_cpu(command))
+        return give_number(c, len, incoming_cpu(c->sock));
     if (!ops_of(c)->getsockopt)
         return -ENOPROTOOPT;
     int rc = ops_of(c)->getsockopt(c->sock->ssock, command->opt.level, command->opt.name,
