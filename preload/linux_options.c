@@ -171,7 +171,7 @@ static const struct linux_option table[] = {
     FLAG(S, SO_DEBUG, B, STATUS_KEPT_DEBUG),                /* Linux only keeps it, too */
     BYTES(S, SO_MAX_PACING_RATE, B, HOW_STACK, 4, 8),
     INT(S, SO_ZEROCOPY, B, HOW_FIXED, 0, 1, 0),
-    INT(S, SO_BUF_LOCK, B, HOW_FIXED, 0, 3, 0),
+    INT(S, SO_BUF_LOCK, B, HOW_BUF_LOCK, 0, 3, 0),
     INT(S, SO_TXREHASH, T, HOW_FIXED, 0, 1, 1),
     NEVER(S, SO_TXREHASH, U, EOPNOTSUPP),
     TELL(S, SO_RESERVE_MEM, B, EOPNOTSUPP, 0),

@@ -36,6 +36,7 @@ enum option_how {
     HOW_STAMP,     /* the shim: one of two bits of the status word (`arg`) */
     HOW_LINGER,    /* the shim, and the sidecar at close */
     HOW_BUFFER,    /* the sidecar, which owns the rings; the shim remembers */
+    HOW_BUF_LOCK,  /* likewise */
     HOW_STACK,     /* the stack; where that has it not, as HOW_FIXED */
     HOW_FIXED,     /* nobody: what `fixed` says holds, and setting that succeeds */
     HOW_IGNORED,   /* Linux takes it and does nothing either */

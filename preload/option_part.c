@@ -17,8 +17,10 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define BUFFER_MIN 4608           /* bytes, as socket(7) says of doubled values */
-#define BUFFER_MAX (DMM_RING_MAX) /* bytes, doubled */
+#define BUFFER_MIN  4608           /* bytes, as socket(7) says of doubled values */
+#define BUFFER_MAX  (DMM_RING_MAX) /* bytes, doubled */
+#define SNDBUF_LOCK 1
+#define RCVBUF_LOCK 2
 
 /* What a stack without a choice of algorithms has: RFC 5681's. */
 static const char only_congestion[16] = "reno";
@@ -130,9 +132,37 @@ static int set_buffer(struct client *client, const struct part *part,
                       const struct linux_option *option, const struct option_value *value)
 {
     int r = set_by_stack(client, part, option->level, option->name, value->bytes, value->len);
-    if (r == 0)
-        socket_set_word(part->sock, (enum socket_word)option->arg, buffer_size(value->number));
-    return r;
+    if (r < 0)
+        return r;
+    socket_set_word(part->sock, (enum socket_word)option->arg, buffer_size(value->number));
+    set_flag(part->sock, option->arg == WORD_SNDBUF ? STATUS_SNDBUF_LOCK : STATUS_RCVBUF_LOCK,
+             true);
+    return 0;
+}
+
+/* SO_BUF_LOCK, 1: to send, 2: to receive: whether the size that there is stays. */
+static int set_buffer_lock(struct client *client, const struct part *part,
+                           const struct linux_option *option, const struct option_value *value)
+{
+    int32_t size = 0;
+    socklen_t len = sizeof(size);
+    int r = set_by_stack(client, part, option->level, option->name, value->bytes, value->len);
+    if (r == 0 && (value->number & SNDBUF_LOCK) && !socket_word(part->sock, WORD_SNDBUF))
+        r = get_by_stack(client, part, SOL_SOCKET, SO_SNDBUF, &size, &len);
+    if (r < 0)
+        return r;
+    if (size)
+        socket_set_word(part->sock, WORD_SNDBUF, (uint32_t)size);
+    set_flag(part->sock, STATUS_SNDBUF_LOCK, value->number & SNDBUF_LOCK);
+    set_flag(part->sock, STATUS_RCVBUF_LOCK, value->number & RCVBUF_LOCK);
+    return 0;
+}
+
+static int get_buffer_lock(struct dmm_socket *sock)
+{
+    uint32_t status = socket_word(sock, WORD_STATUS);
+    return (status & STATUS_SNDBUF_LOCK ? SNDBUF_LOCK : 0) |
+           (status & STATUS_RCVBUF_LOCK ? RCVBUF_LOCK : 0);
 }
 
 /* What nobody does: only what holds anyway can be set. */
@@ -266,6 +296,8 @@ int option_set_part(struct client *client, const struct part *part,
         return set_lowat(part->sock, checked.number);
     case HOW_BUFFER:
         return set_buffer(client, part, option, &checked);
+    case HOW_BUF_LOCK:
+        return set_buffer_lock(client, part, option, &checked);
     case HOW_STACK:
         return set_on_stack(client, part, option, &checked);
     case HOW_FIXED:
@@ -519,6 +551,9 @@ int option_get_part(struct client *client, const struct part *part,
         if (!word)
             return get_by_stack(client, part, level, name, value, len);
         linux_option_give(level, (int)word, value, len);
+        return 0;
+    case HOW_BUF_LOCK:
+        linux_option_give(level, get_buffer_lock(part->sock), value, len);
         return 0;
     case HOW_STACK:
         r = level == SOL_SOCKET && name == SO_BINDTODEVICE

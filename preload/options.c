@@ -29,7 +29,8 @@ bool options_need_no_answer(const struct client *client, uint32_t instance,
         int error;
         const struct linux_option *known =
             linux_option_find(&stream, option->level, option->name, true, &error);
-        bool own = known && known->how != HOW_STACK && known->how != HOW_BUFFER;
+        bool own = known && known->how != HOW_STACK && known->how != HOW_BUFFER &&
+                   known->how != HOW_BUF_LOCK;
         if (!own && !option_is_taken(client, instance,
                                      option_plain_bit(option->level, option->name, option->len)))
             return false;

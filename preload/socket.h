@@ -44,16 +44,18 @@ enum {
     STATUS_CORK = 1 << 13, /* TCP_CORK, UDP_CORK */
     STATUS_MORE = 1 << 14, /* a stream is corked for MSG_MORE */
     STATUS_KEPT_APPEND = 1 << 15,
-    STATUS_GRO = 1 << 16,       /* UDP_GRO */
-    STATUS_INQ = 1 << 17,       /* TCP_INQ */
-    STATUS_ORIGDST4 = 1 << 18,  /* IP_RECVORIGDSTADDR */
-    STATUS_ORIGDST6 = 1 << 19,  /* IPV6_RECVORIGDSTADDR */
-    STATUS_STAMP = 1 << 20,     /* SO_TIMESTAMP */
-    STATUS_STAMP_NS = 1 << 21,  /* SO_TIMESTAMPNS */
-    STATUS_SIGNALS = 1 << 22,   /* has had O_ASYNC: see signals.h */
-    STATUS_OWNED = 1 << 23,     /* F_SETOWN or F_SETSIG came before the decision */
-    STATUS_DROPS = 1 << 24,     /* SO_RXQ_OVFL */
-    STATUS_NO_FILTER = 1 << 25, /* SO_LOCK_FILTER */
+    STATUS_GRO = 1 << 16,         /* UDP_GRO */
+    STATUS_INQ = 1 << 17,         /* TCP_INQ */
+    STATUS_ORIGDST4 = 1 << 18,    /* IP_RECVORIGDSTADDR */
+    STATUS_ORIGDST6 = 1 << 19,    /* IPV6_RECVORIGDSTADDR */
+    STATUS_STAMP = 1 << 20,       /* SO_TIMESTAMP */
+    STATUS_STAMP_NS = 1 << 21,    /* SO_TIMESTAMPNS */
+    STATUS_SIGNALS = 1 << 22,     /* has had O_ASYNC: see signals.h */
+    STATUS_OWNED = 1 << 23,       /* F_SETOWN or F_SETSIG came before the decision */
+    STATUS_DROPS = 1 << 24,       /* SO_RXQ_OVFL */
+    STATUS_NO_FILTER = 1 << 25,   /* SO_LOCK_FILTER */
+    STATUS_SNDBUF_LOCK = 1 << 26, /* SO_BUF_LOCK: as high as these are set, they stay */
+    STATUS_RCVBUF_LOCK = 1 << 27,
 };
 
 #define SOCKET_AT_ONCE UINT32_MAX

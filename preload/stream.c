@@ -137,7 +137,8 @@ ssize_t stream_receive(struct entry *entry, const struct iovec *iov, size_t n, i
 static uint32_t send_limit(struct dmm_socket *sock)
 {
     uint32_t sndbuf = socket_word(sock, WORD_SNDBUF);
-    return sndbuf ? sndbuf : OPTIONS_SNDBUF_DEFAULT;
+    bool grows = !(socket_word(sock, WORD_STATUS) & STATUS_SNDBUF_LOCK);
+    return grows && sndbuf < OPTIONS_SNDBUF_DEFAULT ? OPTIONS_SNDBUF_DEFAULT : sndbuf;
 }
 
 static void copy_in(const struct entry *entry, dmm_ring_ref ring, uint32_t at,

@@ -14,6 +14,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
+#define SNDBUF_LOCK   1 /* in the value of SO_BUF_LOCK */
+#define RCVBUF_LOCK   2
+#define LOCKED_TX_MIN (1u << 14) /* what Linux's tcp_wmem begins with */
+
 #define DATAGRAM_TX_FIRST (1u << 15)
 
 struct context {
@@ -289,13 +296,42 @@ static bool buffer_option(struct context *c, uint32_t value)
     uint32_t bytes = value > max / 2 ? max : value * 2;
     if (bytes < first)
         bytes = first;
-    if (!rx)
+    if (!rx) {
         sock->tx_limit = bytes;
-    else if (!sock->rx_ref || sock->kind == DMM_SOCK_LISTENER)
+        return true;
+    }
+    sock->rx_most = bytes;
+    /* What a stream has offered its peer stays offered. */
+    if (!sock->rx_ref || sock->kind != DMM_SOCK_STREAM)
         sock->rx_limit = sock->rx_limit_children = bytes;
     else if (bytes > sock->rx_limit)
         sock->rx_limit = bytes;
     return true;
+}
+
+static bool is_buf_lock(const struct dmm_command *command)
+{
+    return command->opt.level == SOL_SOCKET && command->opt.name == SO_BUF_LOCK;
+}
+
+/* What is locked stays as it is, the rest grows by itself again. */
+static int32_t lock_buffers(struct dmm_sock *sock, const struct dmm_command *command)
+{
+    const struct dmm_limits *limits = &sock->client->limits;
+    uint32_t ring = dmm_ring_size(sock->tx_ref);
+    uint32_t locks;
+    if (command->opt.len < sizeof(locks))
+        return -EINVAL;
+    memcpy(&locks, command->opt.value, sizeof(locks));
+    if (!(locks & RCVBUF_LOCK))
+        sock->rx_most = limits->rx_max;
+    else if (sock->rx_most == limits->rx_max)
+        sock->rx_most = sock->kind == DMM_SOCK_LISTENER ? sock->rx_limit_children : sock->rx_limit;
+    if (!(locks & SNDBUF_LOCK))
+        sock->tx_limit = limits->tx_max;
+    else if (sock->tx_limit == limits->tx_max)
+        sock->tx_limit = ring > LOCKED_TX_MIN ? ring : LOCKED_TX_MIN;
+    return 0;
 }
 
 /* The stack only tells what it has sent: who may write is between the host and the app. */
@@ -354,6 +390,8 @@ static int32_t do_setsockopt(struct context *c)
         memcpy(&value, command->opt.value, sizeof(value));
         return buffer_option(c, value) ? 0 : -EINVAL;
     }
+    if (is_buf_lock(command))
+        return lock_buffers(c->sock, command);
     if (is_rxq_ovfl(command))
         return tell_drops(c->sock, command);
     if (!ops_of(c)->setsockopt)

@@ -86,6 +86,7 @@ struct dmm_sock {
     uint64_t rx_ref, tx_ref, tx_offer; /* dmm_ring_ref */
     uint32_t rx_head, rx_tail, rx_limit, rx_burst;
     uint64_t rx_burst_start;
+    uint32_t rx_most;    /* how far rx_limit grows by itself */
     uint32_t rx_dropped; /* datagrams that found no room */
     struct dmm_old_ring *rx_old;
     uint32_t tx_head, tx_tail, tx_limit;

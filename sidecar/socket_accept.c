@@ -65,6 +65,7 @@ int dmm_sock_accepted(struct dmm_sock *listener, void *ssock, const struct dmm_a
     }
     sock->ssock = ssock;
     sock->rx_limit = listener->rx_limit_children;
+    sock->rx_most = listener->rx_most;
     sock->tx_limit = listener->tx_limit;
     sock->notsent_lowat = listener->notsent_lowat;
     sock->shared->local = *local;

@@ -112,9 +112,8 @@ bool dmm_sock_rx_reserve(struct dmm_sock *sock, uint32_t bytes)
 
 static void limit_grow(struct dmm_sock *sock)
 {
-    sock->rx_limit *= 2;
-    if (sock->rx_limit > sock->client->limits.rx_max)
-        sock->rx_limit = sock->client->limits.rx_max;
+    if (sock->rx_limit < sock->rx_most)
+        sock->rx_limit = sock->rx_limit > sock->rx_most / 2 ? sock->rx_most : sock->rx_limit * 2;
 }
 
 void dmm_sock_rx_keeps_up(struct dmm_sock *sock)

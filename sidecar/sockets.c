@@ -119,6 +119,7 @@ struct dmm_sock *dmm_sock_new(struct dmm_client *client, struct dmm_instance *in
     sock->kind = open->type == SOCK_DGRAM ? DMM_SOCK_DATAGRAM : DMM_SOCK_STREAM;
     sock->rx_limit = DMM_RX_START < client->limits.rx_max ? DMM_RX_START : client->limits.rx_max;
     sock->rx_limit_children = sock->rx_limit;
+    sock->rx_most = client->limits.rx_max;
     sock->tx_limit = client->limits.tx_max;
     for (unsigned i = 0; i < DMM_WATCH_INLINE; i++)
         sock->watches[i].waitset = DMM_WATCH_OFF;

@@ -4,6 +4,10 @@
 
 #include <linux/filter.h>
 
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
+
 static void set(int fd, const char *text, int name, int value)
 {
     printf("%s %d: ", text, value);
@@ -69,4 +73,96 @@ CASE(option_incoming_cpu, "socket(7): SO_INCOMING_CPU tells which processor hand
     SAY(send(x, "ef", 2, 0));
     o_show_bytes("recv", buf, recv(y, buf, 4, 0));
     show_cpu("datagrams", y);
+}
+
+static void show_locks(int fd)
+{
+    o_show_int_option("locked", fd, SOL_SOCKET, SO_BUF_LOCK);
+}
+
+CASE(option_buf_lock, "socket(7): a size that was set is locked; SO_BUF_LOCK locks and unlocks it")
+{
+    struct sockaddr_in at;
+    int l = o_listener(&at), a = o_tcp(), fd = o_udp();
+    show_locks(l);
+    set(l, "receive", SO_RCVBUF, 20000);
+    show_locks(l);
+    set(a, "send", SO_SNDBUF, 20000);
+    show_locks(a);
+    SAY(connect(a, SA(&at), sizeof(at)));
+    int b = accept(l, NULL, NULL);
+    show_locks(b);
+    set(b, "send", SO_SNDBUF, 20000);
+    show_locks(b);
+    set(b, "lock", SO_BUF_LOCK, 1);
+    show_locks(b);
+    set(b, "lock", SO_BUF_LOCK, 0);
+    show_locks(b);
+    o_show_int_option("send", b, SOL_SOCKET, SO_SNDBUF);
+    o_show_int_option("receive", b, SOL_SOCKET, SO_RCVBUF);
+    set(b, "receive", SO_RCVBUF, 30000);
+    show_locks(b);
+    set(fd, "receive", SO_RCVBUF, 20000);
+    set(fd, "send", SO_SNDBUF, 20000);
+    show_locks(fd);
+}
+
+/* Writes until there is no room, reads it all: how much there was. */
+static size_t fill_and_drain(int a, int b)
+{
+    static char buf[1 << 16];
+    size_t written = 0, taken = 0;
+    for (int dry = 0; dry < 5; dry++) {
+        ssize_t n;
+        while ((n = send(a, buf, sizeof(buf), MSG_DONTWAIT)) > 0) {
+            written += (size_t)n;
+            dry = 0;
+        }
+        say_sleep_ms(10);
+    }
+    while (taken < written) {
+        ssize_t n = recv(b, buf, sizeof(buf), 0);
+        if (n <= 0)
+            break;
+        taken += (size_t)n;
+    }
+    return taken;
+}
+
+CASE(option_buf_lock_holds, "socket(7): buffers whose size was set do not grow by themselves")
+{
+    struct sockaddr_in at;
+    size_t most = 0;
+    int l = o_listener(&at), a = o_tcp();
+    set(l, "receive", SO_RCVBUF, 20000);
+    set(a, "send", SO_SNDBUF, 20000);
+    SAY(connect(a, SA(&at), sizeof(at)));
+    int b = accept(l, NULL, NULL);
+    for (int i = 0; i < 10; i++) {
+        size_t n = fill_and_drain(a, b);
+        most = n > most ? n : most;
+    }
+    printf("some %d, not much %d\n", most > 10000, most < 1 << 20);
+}
+
+CASE(option_buf_lock_current, "SO_BUF_LOCK: buffers that are locked stay as large as they are")
+{
+    struct sockaddr_in at;
+    size_t most = 0;
+    int l = o_listener(&at), a = o_tcp();
+    set(l, "lock", SO_BUF_LOCK, 2);
+    set(a, "lock", SO_BUF_LOCK, 1);
+    SAY(connect(a, SA(&at), sizeof(at)));
+    int b = accept(l, NULL, NULL);
+    show_locks(a);
+    show_locks(b);
+    int send = o_int_option(a, SOL_SOCKET, SO_SNDBUF),
+        receive = o_int_option(b, SOL_SOCKET, SO_RCVBUF);
+    for (int i = 0; i < 10; i++) {
+        size_t n = fill_and_drain(a, b);
+        most = n > most ? n : most;
+    }
+    printf("some %d, not much %d\n", most > 10000, most < 1 << 20);
+    printf("as before %d %d\n", o_int_option(a, SOL_SOCKET, SO_SNDBUF) == send,
+           o_int_option(b, SOL_SOCKET, SO_RCVBUF) == receive);
 }
