@@ -405,6 +405,21 @@ static int get_device(struct client *client, const struct part *part, void *valu
     return give(value, len, name, size);
 }
 
+/* tcp(7): it is given once, and only into enough room; else the length says how much is. */
+static int get_saved_syn(struct client *client, const struct part *part, void *value,
+                         socklen_t *len)
+{
+    struct dmm_reply reply;
+    struct dmm_command command = {
+        .op = DMM_CMD_GETSOCKOPT,
+        .socket = part->index,
+        .opt = {.level = IPPROTO_TCP, .name = TCP_SAVED_SYN, .len = *len}};
+    int r = command_call(client, &command, &reply);
+    if (r == -EINVAL)
+        *len = reply.len;
+    return r < 0 ? r : give(value, len, reply.data, reply.len);
+}
+
 static int get_timeout(struct dmm_socket *sock, enum socket_word word, void *value, socklen_t *len)
 {
     uint32_t ms = socket_word(sock, word);
@@ -556,9 +571,12 @@ int option_get_part(struct client *client, const struct part *part,
         linux_option_give(level, get_buffer_lock(part->sock), value, len);
         return 0;
     case HOW_STACK:
-        r = level == SOL_SOCKET && name == SO_BINDTODEVICE
-                ? get_device(client, part, value, len)
-                : get_by_stack(client, part, level, name, value, len);
+        if (level == SOL_SOCKET && name == SO_BINDTODEVICE)
+            r = get_device(client, part, value, len);
+        else if (level == IPPROTO_TCP && name == TCP_SAVED_SYN)
+            r = get_saved_syn(client, part, value, len);
+        else
+            r = get_by_stack(client, part, level, name, value, len);
         return r == -ENOPROTOOPT ? get_fixed(option, value, len) : r;
     case HOW_FIXED:
     case HOW_IGNORED:

@@ -357,6 +357,11 @@ static int32_t tell_drops(struct dmm_sock *sock, const struct dmm_command *comma
     return 0;
 }
 
+static bool is_saved_syn(const struct dmm_command *command)
+{
+    return command->opt.level == IPPROTO_TCP && command->opt.name == TCP_SAVED_SYN;
+}
+
 /* SO_INCOMING_CPU: where the packets of a socket are processed: here. -1: none has come yet. */
 static bool is_incoming_cpu(const struct dmm_command *command)
 {
@@ -428,6 +433,8 @@ static int32_t do_getsockopt(struct context *c)
     int rc = ops_of(c)->getsockopt(c->sock->ssock, command->opt.level, command->opt.name,
                                    c->reply.data, &len);
     c->reply.len = rc || len > sizeof(c->reply.data) ? 0 : len;
+    if (rc == -EINVAL && is_saved_syn(command))
+        c->reply.len = len <= sizeof(c->reply.data) ? len : 0; /* so much room is needed */
     return rc;
 }
 

@@ -3,6 +3,7 @@
 #include "tests/oracle/oracle.h"
 
 #include <linux/filter.h>
+#include <netinet/tcp.h>
 
 #ifndef SO_BUF_LOCK
 #define SO_BUF_LOCK 72
@@ -165,4 +166,45 @@ CASE(option_buf_lock_current, "SO_BUF_LOCK: buffers that are locked stay as larg
     printf("some %d, not much %d\n", most > 10000, most < 1 << 20);
     printf("as before %d %d\n", o_int_option(a, SOL_SOCKET, SO_SNDBUF) == send,
            o_int_option(b, SOL_SOCKET, SO_RCVBUF) == receive);
+}
+
+#ifndef TCP_SAVE_SYN
+#define TCP_SAVE_SYN  27
+#define TCP_SAVED_SYN 28
+#endif
+
+static void show_syn(int fd, socklen_t room, in_port_t port)
+{
+    unsigned char syn[256] = {0};
+    socklen_t len = room;
+    if (SAY(getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, syn, &len)) < 0) {
+        printf("needs %s\n", len >= 40 && len <= 120 ? "as much as headers" : "something else");
+        return;
+    }
+    printf("%s\n", len == 0 ? "none" : len >= 40 && len <= 120 ? "headers" : "something else");
+    if (len == 0)
+        return;
+    const unsigned char *tcp = syn + (syn[0] & 15) * 4;
+    printf("version %d, protocol %d, SYN %d, port %d, length %d\n", syn[0] >> 4, syn[9],
+           tcp[13] & 0x17, memcmp(tcp + 2, &port, sizeof(port)) == 0,
+           tcp + (tcp[12] >> 4) * 4 == syn + len);
+}
+
+CASE(option_saved_syn, "tcp(7): TCP_SAVE_SYN keeps the headers of the SYN for TCP_SAVED_SYN, once")
+{
+    struct sockaddr_in at;
+    int on = 1, l = o_listener(&at), a = o_tcp(), other = o_tcp();
+    SAY(setsockopt(l, IPPROTO_TCP, TCP_SAVE_SYN, &on, sizeof(on)));
+    SAY(connect(a, SA(&at), sizeof(at)));
+    int b = accept(l, NULL, NULL);
+    o_show_int_option("save", b, IPPROTO_TCP, TCP_SAVE_SYN);
+    show_syn(l, 256, at.sin_port);
+    show_syn(a, 256, at.sin_port);
+    show_syn(b, 10, at.sin_port);
+    show_syn(b, 256, at.sin_port);
+    show_syn(b, 256, at.sin_port);
+    on = 0;
+    SAY(setsockopt(l, IPPROTO_TCP, TCP_SAVE_SYN, &on, sizeof(on)));
+    SAY(connect(other, SA(&at), sizeof(at)));
+    show_syn(accept(l, NULL, NULL), 256, at.sin_port);
 }

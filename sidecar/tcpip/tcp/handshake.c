@@ -126,6 +126,7 @@ static struct tcb *half_open(struct tcb *l, const struct segment *seg)
     t->linger2_s = l->linger2_s;
     t->user_mss = l->user_mss;
     t->max_pacing = l->max_pacing;
+    t->save_syn = l->save_syn;
     cc_switch(&t->cc, l->cc.ops);
     tcb_want_options(t);
     tcb_set_tuple(t, &packet->dst, seg->dst_port, &packet->src, seg->src_port);
@@ -151,6 +152,21 @@ static void take_syn(struct tcb *t, const struct segment *seg)
     t->snd_wl1 = seg->seq;
     t->snd_wl2 = seg->ack;
     negotiate(t, seg);
+}
+
+/* The packet begins with its headers, unless it was put together from fragments. */
+static void save_syn(struct tcb *t, const struct ip_packet *packet)
+{
+    const uint32_t ip_len = (uint32_t)(packet->l4 - packet->l3);
+    const uint32_t len = ip_len + (packet->l4[12] >> 4) * 4u;
+
+    if (packet->l4 < packet->l3 || len > packet->l3_len || len > SAVED_SYN_MAX)
+        return;
+    t->saved_syn = pool_get(&tcp_of(t)->saved_syns);
+    if (t->saved_syn == NULL)
+        return;
+    t->saved_syn->len = len;
+    memcpy(t->saved_syn->bytes, packet->l3, len);
 }
 
 static bool asks_ecn(const struct tcpip *ip, const struct segment *seg)
@@ -294,6 +310,8 @@ void listen_arrives(struct tcb *l, const struct segment *seg, uint32_t iss_above
     if (asks_ecn(ip, seg))
         t->flags |= TCB_ECN;
     take_syn(t, seg);
+    if (t->save_syn)
+        save_syn(t, seg->packet);
     t->flags |= TCB_SYN_NOW;
     tcb_schedule(t);
 }

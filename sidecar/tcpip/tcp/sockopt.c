@@ -157,6 +157,11 @@ static int set_tcp(struct tcb *t, int name, const void *value, uint32_t len)
         return 0;
     case TCP_NOTSENT_LOWAT:
         return set_tell_sent(t, v != 0);
+    case TCP_SAVE_SYN: /* 2, with the link's header, is not done */
+        if (v != 0 && v != 1)
+            return -ENOPROTOOPT;
+        t->save_syn = v != 0;
+        return 0;
     case TCP_LINGER2:
         t->linger2_s = v < 0 ? -1 : v > LINGER2_MAX_S ? LINGER2_MAX_S : v;
         return 0;
@@ -235,6 +240,21 @@ static int get_congestion(const struct tcb *t, void *value, uint32_t *len)
     return 0;
 }
 
+/* It can be had once. */
+static int get_saved_syn(struct tcb *t, void *value, uint32_t *len)
+{
+    const uint32_t size = t->saved_syn != NULL ? t->saved_syn->len : 0;
+    const bool fits = size <= *len;
+
+    *len = size;
+    if (!fits)
+        return -EINVAL;
+    if (size != 0)
+        memcpy(value, t->saved_syn->bytes, size);
+    tcb_forget_syn(t);
+    return 0;
+}
+
 static int get_tcp(struct tcb *t, int name, void *value, uint32_t *len)
 {
     const struct int_option *o = find_int(name);
@@ -250,6 +270,11 @@ static int get_tcp(struct tcb *t, int name, void *value, uint32_t *len)
         return 0;
     case TCP_CONGESTION:
         return get_congestion(t, value, len);
+    case TCP_SAVED_SYN:
+        return get_saved_syn(t, value, len);
+    case TCP_SAVE_SYN:
+        v = t->save_syn;
+        break;
     case TCP_NODELAY:
         v = (t->flags & TCB_NODELAY) != 0;
         break;

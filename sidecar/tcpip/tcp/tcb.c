@@ -34,6 +34,7 @@ int tcp_create(struct tcpip *ip, char *err, size_t errlen)
     pool_init(&tcp->tcbs, sizeof(struct tcb), 64, ip->config.max_connections);
     pool_init(&tcp->time_waits, sizeof(struct time_wait), 64, ip->config.max_time_wait);
     pool_init(&tcp->ranges, sizeof(struct tx_range), 256, MAX_RANGES);
+    pool_init(&tcp->saved_syns, sizeof(struct saved_syn), 64, ip->config.max_connections);
     reassembly_store_init(&tcp->store, ip->config.max_out_of_order);
     for (unsigned i = 0; i < OUTPUT_LISTS; i++)
         list_init(&tcp->output[i]);
@@ -56,6 +57,7 @@ void tcp_destroy(struct tcpip *ip)
     pool_destroy(&tcp->tcbs);
     pool_destroy(&tcp->time_waits);
     pool_destroy(&tcp->ranges);
+    pool_destroy(&tcp->saved_syns);
     reassembly_store_destroy(&tcp->store);
     demux_destroy(tcp);
     free(tcp);
@@ -167,12 +169,20 @@ static void detach(struct tcb *t)
     tcb_set_state(t, TCPS_CLOSED);
 }
 
+void tcb_forget_syn(struct tcb *t)
+{
+    if (t->saved_syn != NULL)
+        pool_put(&tcp_of(t)->saved_syns, t->saved_syn);
+    t->saved_syn = NULL;
+}
+
 void tcb_release(struct tcb *t)
 {
     struct tcpip *ip = t->s.ip;
     struct dmm_sock *sock = t->s.sock;
 
     detach(t);
+    tcb_forget_syn(t);
     pool_put(&ip->tcp->tcbs, t);
     if (sock != NULL)
         ip->host->released(sock);

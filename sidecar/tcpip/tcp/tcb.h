@@ -117,6 +117,13 @@ enum {
 
 /* What a connection in good order needs for each segment comes first: among many connections every
  * line of it is a miss, which tcb_prefetch() asks for ahead. From `iss` on is the rest. */
+/* TCP_SAVED_SYN: the headers of the SYN that opened a connection, IP's first. */
+#define SAVED_SYN_MAX 124
+struct saved_syn {
+    uint32_t len;
+    uint8_t bytes[SAVED_SYN_MAX];
+};
+
 struct tcb {
     struct tcpip_socket s;
     struct tcp_endpoint ep;
@@ -211,7 +218,9 @@ struct tcb {
     uint16_t user_mss; /* TCP_MAXSEG; 0 */
     uint8_t keep_count;
     uint8_t syn_count;
-    uint8_t defer_accept; /* listener: so many times a SYN-ACK waits for data; 0 off */
+    uint8_t defer_accept;        /* listener: so many times a SYN-ACK waits for data; 0 off */
+    bool save_syn;               /* TCP_SAVE_SYN */
+    struct saved_syn *saved_syn; /* what came by it; NULL */
 
     /* counts for TCP_INFO */
     uint64_t bytes_retrans;
@@ -267,7 +276,7 @@ struct tcp {
     struct demux_bucket *table;
     uint32_t table_mask, n_endpoints;
     struct tcb *binds[BIND_BUCKETS];
-    struct pool tcbs, time_waits, ranges;
+    struct pool tcbs, time_waits, ranges, saved_syns;
     struct reassembly_store store;
     struct list_node output[OUTPUT_LISTS]; /* connections that have something to send, by port */
     uint32_t blocked;                      /* the set of those lists whose port is full */
@@ -390,6 +399,7 @@ void tcb_end(struct tcb *t, int error);
 void tcb_time_wait(struct tcb *t);
 /* The host's handle goes; frees t. */
 void tcb_release(struct tcb *t);
+void tcb_forget_syn(struct tcb *t);
 const char *tcp_state_name(enum tcp_state state);
 
 /* ---- delack.c: delayed ACKs (RFC 9293, 3.8.6.3) ---- */
