@@ -344,6 +344,7 @@ CASE(accept_bad_length,
     int fd = o_listener(&at), c = o_tcp();
     SAY(connect(c, SA(&at), sizeof(at)));
     say_nonblock(fd, 1);
+    say_await(fd, POLLIN); /* what has been connected is accepted a little later */
     int r = accept(fd, SA(&peer), &len);
     printf("%d %s\n", r, r < 0 ? strerrorname_np(errno) : "");
     len = sizeof(peer);
