@@ -140,7 +140,7 @@ YAML
 # ---- what an administrator does ----
 
 overlay() { "$KUSTOMIZE_BY" "$DIR/deploy/kustomize/overlays/mine"; }
-rolled_out() { kubectl -n dmm-system rollout status --timeout=60s "$1"; }
+rolled_out() { kubectl -n dmm-system rollout status --timeout=120s "$1"; }
 running() { kubectl wait --for=condition=Ready --timeout=60s "$@"; }
 ctl() { kubectl exec "$1" -c dmm-stackd -- dmmctl "${@:2}"; } # POD ARG...
 stack_ip() { ctl "$1" --json stacks | jq -r '.stacks[].addresses[]?' | grep -m 1 -oE '^10\.88\.[0-9.]+'; } # POD

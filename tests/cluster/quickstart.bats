@@ -81,9 +81,9 @@ setup() { cd "$DIR" || return; }
         selector: {matchLabels: {app: "web"}}, template: {
             metadata: {labels: {app: "web"}, annotations: {"dmm.fd.io/stack": "fast"}},
             spec: {containers: [{name: "nginx", image: "nginx:stable"}]}}}}' | kubectl apply -f -
-    kubectl rollout status --timeout=60s deployment/web
+    kubectl rollout status --timeout=120s deployment/web
     kubectl rollout restart deployment/web
-    kubectl rollout status --timeout=60s deployment/web
+    kubectl rollout status --timeout=120s deployment/web
     within 60 eval "[ \"\$(kubectl get pods -l app=web -o name | wc -l)\" -eq 2 ]"
     kubectl delete deployment web
     within 60 eval "[ -z \"\$(kubectl get pods -l app=web -o name)\" ]"

@@ -18,7 +18,7 @@ apply_server() {
             ({version: 1, default: "kernel", rules: [{stack: ["fast", "kernel"], protocol: "tcp", direction: "listen", port: 80}]} | tojson)}},
             spec: {containers: [{name: "nginx", image: "nginx:stable", readinessProbe: {httpGet: {path: "/", port: 80}}}]}}}}' |
         kubectl apply -f -
-    kubectl rollout status --timeout=60s deployment/web
+    kubectl rollout status --timeout=120s deployment/web
 }
 server() { kubectl get pods -l app=web -o 'jsonpath={.items[?(@.status.phase=="Running")].metadata.name}'; }
 
@@ -67,7 +67,7 @@ server() { kubectl get pods -l app=web -o 'jsonpath={.items[?(@.status.phase=="R
     kubectl drain node --ignore-daemonsets --force --delete-emptydir-data --timeout=120s
     [ -z "$(kubectl get pods -o 'jsonpath={.items[?(@.status.phase=="Running")].metadata.name}')" ]
     kubectl uncordon node
-    kubectl rollout status --timeout=60s deployment/web
+    kubectl rollout status --timeout=120s deployment/web
     [ "$(server)" != "$before" ]
     [ "$(ctl "$(server)" --json sockets | jq '[.sockets[] | select(.state == "LISTEN")] | length')" -eq 1 ]
 }
