@@ -75,8 +75,10 @@ start_control_plane() {
 }
 
 start_kubelet() {
-    local controller
-    for controller in /sys/fs/cgroup/*/; do mkdir -p "$controller/dmm-test"; done 2>/dev/null
+    # A kubelet ends what it finds below its root and does not know: each has one of its own.
+    local controller root
+    root=dmm-test/$(basename "$BATS_TEST_FILENAME" .bats)
+    for controller in /sys/fs/cgroup/*/; do mkdir -p "$controller/$root"; done 2>/dev/null
     cat >"$DIR/kubelet.yaml" <<YAML
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -84,7 +86,7 @@ authentication: {anonymous: {enabled: false}, x509: {clientCAFile: $PKI/ca.crt}}
 tlsCertFile: $PKI/node.crt
 tlsPrivateKeyFile: $PKI/node.key
 cgroupDriver: cgroupfs
-cgroupRoot: /dmm-test
+cgroupRoot: /$root
 enforceNodeAllocatable: []
 failSwapOn: false
 evictionHard: {nodefs.available: 1%, imagefs.available: 1%}

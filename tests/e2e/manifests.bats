@@ -110,7 +110,7 @@ YAML
 @test "manifests: the Helm chart makes the same objects as kustomize; a wrong value is refused by its schema" {
     local link mode change dir=$BATS_TEST_TMPDIR
     if command -v helm >/dev/null; then
-        render() { helm template dmm "$TOP/deploy/helm/dmm" --namespace dmm-system --kube-version 1.30.0 -f "$1"; }
+        render() { helm template dmm "$TOP/deploy/helm/dmm" --namespace dmm-system --kube-version "${KUBE_VERSION:-v1.30.0}" -f "$1"; }
     else
         GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE=${GOCACHE:-$dir/cache} \
             go build -o "$dir/render" "$TOP/tests/e2e/helm/render.go"
@@ -146,6 +146,12 @@ YAML
     grep -F '\"ranges\":[[{\"subnet\":\"10.9.0.0/24\"}],[{\"subnet\":\"fd00:9::/64\"}]]' "$dir/out"
     grep -F 'nodes.json: "{\"n1\":{\"ipam\":{\"ranges\":[[{\"subnet\":\"10.9.1.0/24\"}]]}}}"' "$dir/out"
     run ! grep -F 10.88.0.0 "$dir/out"
+    # Sidecars that Kubernetes does not know are not asked for.
+    echo '{}' >"$dir/values.json"
+    KUBE_VERSION=v1.28.3 run ! render "$dir/values.json"
+    [[ "$output" = *'Kubernetes v1.28.3 has no native sidecars: set injection.nativeSidecar=false'* ]]
+    echo '{"injection": {"nativeSidecar": false}}' >"$dir/values.json"
+    KUBE_VERSION=v1.28.3 render "$dir/values.json" | grep -F '\"nativeSidecar\":false'
     # Values get where they belong.
     echo '{"cni": {"link": {"bridge": "br9"}}, "injection": {"stacks": ["a", "b"]}, "images": {"repository": "r.example/x", "tag": "2"},
         "injector": {"replicas": 3, "caBundle": "QUJD"}}' >"$dir/values.json"

@@ -4,7 +4,7 @@
 // sprig) and those of Helm's own functions that the chart uses. A function that is missing here is an error.
 // For machines without helm; where there is one, the tests take that.
 //
-//	render CHART-FOLDER [VALUES.json]
+//	render CHART-FOLDER [VALUES.json]      $KUBE_VERSION: the cluster's, by default v1.30.0
 package main
 
 import (
@@ -35,6 +35,13 @@ func read(path string, into interface{}) {
 	data, err := os.ReadFile(path)
 	check(err)
 	check(yaml.UnmarshalStrict(data, into))
+}
+
+func kubeVersion() string {
+	if version := os.Getenv("KUBE_VERSION"); version != "" {
+		return version
+	}
+	return "v1.30.0"
 }
 
 func check(err error) {
@@ -111,7 +118,8 @@ func main() {
 	}
 	data := map[string]interface{}{
 		"Values": values, "Chart": chart, "Files": files{root},
-		"Release": map[string]interface{}{"Name": "dmm", "Namespace": "dmm-system", "Service": "Helm"},
+		"Capabilities": map[string]interface{}{"KubeVersion": map[string]interface{}{"Version": kubeVersion()}},
+		"Release":      map[string]interface{}{"Name": "dmm", "Namespace": "dmm-system", "Service": "Helm"},
 	}
 	for _, path := range paths {
 		if strings.HasPrefix(filepath.Base(path), "_") {

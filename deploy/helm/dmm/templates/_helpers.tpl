@@ -16,6 +16,9 @@ imagePullPolicy: {{ . }}
 {{- $prefix := printf "%s/dmm-" .Values.images.repository -}}
 {{- $images := dict "stackd" (printf "%sstackd:%s" $prefix .Values.images.tag) "shim" (printf "%sshim:%s" $prefix .Values.images.tag) -}}
 {{- $all := mergeOverwrite $file .Values.injection (dict "images" $images) -}}
+{{- if and (ne (toString $all.nativeSidecar) "false") (semverCompare "<1.29.0-0" .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "Kubernetes %s has no native sidecars: set injection.nativeSidecar=false (docs/kubernetes.md)" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
 {{- if .Values.images.pullPolicy }}{{ $_ := set $all "imagePullPolicy" .Values.images.pullPolicy }}{{ end -}}
 {{- $all | toJson -}}
 {{- end }}
