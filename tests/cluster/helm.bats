@@ -6,15 +6,14 @@ bats_require_minimum_version 1.5.0
 load lib
 
 setup_file() {
-    command -v helm >/dev/null || skip_file "no helm"
+    type -P helm >/dev/null || skip_file "no helm"
     cluster_setup veth chained
     sed -i 's,policy/v1$,policy/v1beta1,; s/^kubeVersion:.*//' "$DIR"/deploy/helm/dmm/templates/*.yaml "$DIR/deploy/helm/dmm/Chart.yaml"
-    in_node n ln -s "$(command -v helm)" "$DIR/helm"
 }
 teardown_file() { k8s_teardown; }
 setup() { cd "$DIR" || return; }
 
-helm() { in_node n /usr/bin/env -C "$PWD" KUBECONFIG="$PKI/admin.conf" HOME="$DIR" "$DIR/helm" "$@"; }
+helm() { in_node n /usr/bin/env -C "$PWD" KUBECONFIG="$PKI/admin.conf" HOME="$DIR" "$(type -P helm)" "$@"; }
 
 @test "helm: installed as the quick start says; the injector's pods wait for the Secret" {
     deploy/certs secret >dmm-secret.yaml

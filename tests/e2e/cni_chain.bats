@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Chained after a plugin that made the pod's eth0, and what runtimes pass as capabilities.
 
-# shellcheck disable=SC2154 # stderr is bats' own
+# shellcheck disable=SC2154,SC2030,SC2031 # stderr is bats' own; each test is a subshell
 bats_require_minimum_version 1.5.0
 load cni_lib
 
