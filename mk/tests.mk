@@ -8,7 +8,7 @@
 ## make oracle     the same calls on the kernel and on STACK=tcpip (lwip, loop, kernel), compared
 ##                 ONLY=epoll runs the cases whose names hold that word
 ## make test-sriov   the link sriov on an emulated NIC: QEMU of backports (root)   SRIOV=kill runs one
-## make test-cluster the quick start on Kubernetes 1.20, built from Debian's source: 5 min to build, 9 to run (root)
+## make test-cluster the quick start on Kubernetes 1.20, built from Debian's source (root)   CLUSTER=reboot runs one
 ## make demo       shows what DMM does (root)
 ## make bench-sriov  ADD and DEL of a VF on that NIC, beside what the kernel alone takes (root)
 ## make bench      measures DMM against the kernel (root)   BENCH="--only redis" chooses
@@ -159,7 +159,8 @@ SRIOV      ?= *
 SRIOV_FILES = $(wildcard tests/sriov/$(SRIOV:.bats=).bats)
 
 # Nor is this: what it needs is built from Debian's source of Kubernetes.
-CLUSTER_FILES = $(wildcard tests/cluster/*.bats)
+CLUSTER      ?= *
+CLUSTER_FILES = $(wildcard tests/cluster/$(CLUSTER:.bats=).bats)
 
 .PHONY: test-run demo-run bench-run test-sriov-run bench-sriov-run test-cluster-run
 deps:
