@@ -20,6 +20,7 @@ apply_server() {
         kubectl apply -f -
     kubectl rollout status --timeout=120s deployment/web
 }
+served() { welcome "http://$(stack_ip "$(server)")/"; }
 server() { kubectl get pods -l app=web -o 'jsonpath={.items[?(@.status.phase=="Running")].metadata.name}'; }
 
 @test "reboot: a sidecar that is not root and has no capability serves nginx" {
@@ -28,7 +29,7 @@ server() { kubectl get pods -l app=web -o 'jsonpath={.items[?(@.status.phase=="R
     apply_server
     kubectl apply -f examples/kubernetes/nginx.yaml
     running pod/client
-    welcome "http://$(stack_ip "$(server)")/"
+    served
     local pid status
     for pid in $(in_node n pgrep -x dmm-stackd); do
         status=$(in_node n cat "/proc/$pid/status")
@@ -44,7 +45,7 @@ server() { kubectl get pods -l app=web -o 'jsonpath={.items[?(@.status.phase=="R
     in_node n pkill -x kubelet
     in_node n pkill -x containerd
     start_kubelet
-    within 30 welcome "http://$(stack_ip "$name")/"
+    within 30 served
     running pod/client
     [ "$(restarts "$name")" = "0 0" ]
     [ "$(restarts client)" = "0 0" ]
@@ -55,7 +56,7 @@ server() { kubectl get pods -l app=web -o 'jsonpath={.items[?(@.status.phase=="R
     cluster_boot
     rolled_out daemonset/dmm-installer
     rolled_out deployment/dmm-injector
-    within 90 welcome "http://$(stack_ip "$(server)")/"
+    within 90 served
     # A folder and a lease for each pod that has a stack: nginx, client, web; and for the two injectors, which have none.
     within 30 eval "[ \"\$(in_node n find /run/dmm/pods -mindepth 1 -maxdepth 1 | wc -l)\" -eq \"\$(in_node n find /var/lib/cni/networks/cluster -name '10.88.*' | wc -l)\" ]"
     [ "$(in_node n ip -o link show type tun | wc -l)" -eq 0 ]
@@ -64,7 +65,9 @@ server() { kubectl get pods -l app=web -o 'jsonpath={.items[?(@.status.phase=="R
 @test "reboot: kubectl drain; the pods come again elsewhere, here after uncordon" {
     local before
     before=$(server)
-    kubectl drain node --ignore-daemonsets --force --delete-emptydir-data --timeout=120s
+    # The injector has no other node to go to, and its PodDisruptionBudget holds the last one.
+    kubectl drain node --ignore-daemonsets --force --delete-emptydir-data --timeout=120s \
+        --pod-selector='app.kubernetes.io/name!=dmm-injector'
     [ -z "$(kubectl get pods -o 'jsonpath={.items[?(@.status.phase=="Running")].metadata.name}')" ]
     kubectl uncordon node
     kubectl rollout status --timeout=120s deployment/web
