@@ -29,14 +29,9 @@ static const struct {
     {"/clients", dmm_api_clients}, {"/stats", dmm_api_stats},     {"/metrics", dmm_api_metrics},
 };
 
-static char *error_body(const char *text)
-{
-    char *body;
-    return asprintf(&body, "{\"error\":\"%s\"}", text) < 0 ? NULL : body;
-}
-
 static char *make_body(struct dmm_control *control, const char *path, unsigned *status)
 {
+    struct dmm_err stuck = {0};
     if (!strcmp(path, "/healthz"))
         return dmm_api_health(control, status);
     if (!strcmp(path, "/readyz"))
@@ -44,15 +39,15 @@ static char *make_body(struct dmm_control *control, const char *path, unsigned *
     for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
         if (strcmp(path, pages[i].path) != 0)
             continue;
-        if (dmm_api_worker_stuck(control)) {
+        if (dmm_api_worker_stuck(control, &stuck)) {
             *status = MHD_HTTP_SERVICE_UNAVAILABLE;
-            return error_body("the worker is stuck");
+            return dmm_api_error(stuck.text);
         }
         *status = MHD_HTTP_OK;
         return pages[i].body(control);
     }
     *status = MHD_HTTP_NOT_FOUND;
-    return error_body("no such path; see docs/api.md");
+    return dmm_api_error("no such path; see docs/api.md");
 }
 
 static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, const char *url,
@@ -74,7 +69,7 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, cons
     }
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
         status = MHD_HTTP_METHOD_NOT_ALLOWED;
-        body = error_body("only GET is served");
+        body = dmm_api_error("only GET is served");
     } else {
         body = make_body(api->control, url, &status);
     }

@@ -5,6 +5,7 @@
 #include "sidecar/snapshot.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,49 +67,61 @@ static json_t *processes_json(const struct dmm_process_row *rows, unsigned n)
 
 /* ---- health ---- */
 
-bool dmm_api_worker_stuck(const struct dmm_control *control)
+char *dmm_api_error(const char *text)
 {
-    const struct dmm_worker *worker = &control->worker;
-    uint64_t last = atomic_load_explicit(&worker->heartbeat, memory_order_relaxed);
+    json_t *root = json_object();
+    set_text(root, "error", text, strlen(text));
+    return finish(root);
+}
+
+static uint64_t silent_ns(const struct dmm_control *control)
+{
+    uint64_t last = atomic_load_explicit(&control->worker.heartbeat, memory_order_relaxed);
     uint64_t now = now_ns();
-    return !atomic_load_explicit(&worker->sleeping, memory_order_relaxed) && now > last &&
-           now - last > STUCK_NS;
+    return now > last ? now - last : 0;
+}
+
+bool dmm_api_worker_stuck(const struct dmm_control *control, struct dmm_err *why)
+{
+    if (atomic_load_explicit(&control->worker.sleeping, memory_order_relaxed))
+        return false;
+    uint64_t silent = silent_ns(control);
+    if (silent <= STUCK_NS)
+        return false;
+    dmm_err_set(why, ETIME,
+                "the worker is stuck: thread " DMM_WORKER_THREAD " has made no turn for %llu ms",
+                (unsigned long long)(silent / 1000000));
+    return true;
 }
 
 char *dmm_api_health(struct dmm_control *control, unsigned *status)
 {
-    uint64_t last = atomic_load_explicit(&control->worker.heartbeat, memory_order_relaxed);
-    uint64_t now = now_ns();
-    bool stuck = dmm_api_worker_stuck(control);
+    struct dmm_err why = {0};
+    const char *word = "ok";
+    if (dmm_api_worker_stuck(control, &why))
+        word = "stuck";
+    else if (!control->ready && dmm_pod_lacks(control, &why))
+        word = "starting";
     json_t *root = json_object();
-    *status = control->ready && !stuck ? 200 : 503;
-    json_object_set_new(root, "status",
-                        json_string(stuck            ? "stuck"
-                                    : control->ready ? "ok"
-                                                     : "starting"));
-    set(root, "uptime_s", (now - control->started_at) / 1000000000);
-    set(root, "heartbeat_ms", now > last ? (now - last) / 1000000 : 0);
+    *status = why.code ? 503 : 200;
+    json_object_set_new(root, "status", json_string(word));
+    if (why.code)
+        set_text(root, "error", why.text, sizeof(why.text));
+    set(root, "uptime_s", (now_ns() - control->started_at) / 1000000000);
+    set(root, "heartbeat_ms", silent_ns(control) / 1000000);
     json_object_set_new(root, "version", json_string(DMM_VERSION));
     return finish(root);
 }
 
 char *dmm_api_ready(struct dmm_control *control, unsigned *status)
 {
-    char *text = NULL;
-    const char *waits = NULL;
-    for (unsigned i = 1; i < control->n_instances; i++)
-        if (!control->instances[i].up)
-            waits = control->instances[i].name;
-    *status = control->ready && !waits && !dmm_api_worker_stuck(control) ? 200 : 503;
-    if (*status == 200)
+    struct dmm_err why = {0};
+    if (!dmm_api_worker_stuck(control, &why) && !dmm_pod_lacks(control, &why)) {
+        *status = 200;
         return strdup("{\"status\":\"ready\"}");
-    if (dmm_api_worker_stuck(control))
-        return strdup("{\"error\":\"the worker is stuck\"}");
-    if (!waits)
-        return strdup("{\"error\":\"starting\"}");
-    return asprintf(&text, "{\"error\":\"stack %s is not up: its ports are missing\"}", waits) < 0
-               ? NULL
-               : text;
+    }
+    *status = 503;
+    return dmm_api_error(why.text);
 }
 
 /* ---- stacks ---- */

@@ -39,6 +39,7 @@ struct dmm_pod_port {
     struct dmm_port_config config;
     struct dmm_port *port; /* NULL while it is being made */
     bool failed;
+    struct dmm_err why;            /* it did */
     struct dmm_instance *instance; /* that has it */
 };
 
@@ -106,6 +107,8 @@ int dmm_pod_load(struct dmm_control *control);
 void dmm_pod_changed(struct dmm_source *source, uint32_t events);
 /* True once every port and stack is up, or it has waited long enough for them. */
 bool dmm_pod_settled(struct dmm_control *control);
+/* What the pod still lacks, for whoever asks why it is not ready; false: nothing. */
+bool dmm_pod_lacks(const struct dmm_control *control, struct dmm_err *what);
 void dmm_pod_free(struct dmm_control *control);
 
 /* ---- attach.c: the attach socket and the control connections ---- */

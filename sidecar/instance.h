@@ -32,7 +32,8 @@ struct dmm_instance {
     void *stack;
     uint32_t id;
     bool up;
-    bool failed; /* create() failed: said once, not tried again */
+    bool failed;        /* create() failed: said once, not tried again */
+    struct dmm_err why; /* it did */
     char name[DMM_INSTANCE_NAME];
     char type[DMM_STACK_TYPE];
     unsigned n_ports;

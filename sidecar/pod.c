@@ -301,6 +301,7 @@ static void start_instance(struct dmm_control *control, struct dmm_instance *ins
     free(start.options);
     if (start.rc) {
         dmm_log(DMM_LOG_ERROR, "%s", start.err.text);
+        instance->why = start.err;
         control->fatal = control->fatal || !control->ready;
     } else {
         dmm_log(DMM_LOG_INFO, "stack %s is up: type %s, %u ports", instance->name, instance->type,
@@ -308,12 +309,17 @@ static void start_instance(struct dmm_control *control, struct dmm_instance *ins
     }
 }
 
-static struct dmm_pod_port *find_port(struct dmm_control *control, const char *name)
+static const struct dmm_pod_port *port_called(const struct dmm_control *control, const char *name)
 {
     for (unsigned i = 0; i < control->n_ports; i++)
         if (!strcmp(control->ports[i].config.ifname, name))
             return &control->ports[i];
     return NULL;
+}
+
+static struct dmm_pod_port *find_port(struct dmm_control *control, const char *name)
+{
+    return (struct dmm_pod_port *)port_called(control, name);
 }
 
 static bool named_by_any(const struct dmm_control *control, const char *port)
@@ -370,6 +376,63 @@ static void start_instances(struct dmm_control *control)
     }
 }
 
+/* ---- what is missing ---- */
+
+static void lacks_port(const struct dmm_pod_port *port, const char *stack, const char *name,
+                       struct dmm_err *what)
+{
+    if (!port)
+        dmm_err_set(what, ENOENT, "stack %s is not up: it waits for port %s", stack, name);
+    else if (port->failed)
+        dmm_err_set(what, port->why.code, "stack %s is not up: %s", stack, port->why.text);
+    else
+        dmm_err_set(what, EAGAIN, "stack %s is not up: port %s is being opened", stack,
+                    port->config.ifname);
+}
+
+/* As collect_ports() looks for them. */
+static void lacks_ports(const struct dmm_control *control,
+                        const struct dmm_stack_instance_config *config, struct dmm_err *what)
+{
+    const struct dmm_pod_port *found = NULL;
+    for (unsigned i = 0; i < config->n_ports; i++) {
+        const struct dmm_pod_port *port = port_called(control, config->ports[i]);
+        if (!port || !port->port) {
+            lacks_port(port, config->name, config->ports[i], what);
+            return;
+        }
+    }
+    for (unsigned i = 0; i < control->n_ports; i++) {
+        const struct dmm_pod_port *port = &control->ports[i];
+        if (!port->port && !named_by_any(control, port->config.ifname))
+            found = port;
+    }
+    if (found)
+        lacks_port(found, config->name, NULL, what);
+    else
+        dmm_err_set(what, ENOENT, "stack %s is not up: the pod has no port for it", config->name);
+}
+
+bool dmm_pod_lacks(const struct dmm_control *control, struct dmm_err *what)
+{
+    for (unsigned i = 1; control->configured && i < control->n_instances; i++) {
+        const struct dmm_instance *instance = &control->instances[i];
+        if (instance->up)
+            continue;
+        if (instance->failed)
+            *what = instance->why;
+        else
+            lacks_ports(control, &control->stacks.stacks[i - 1], what);
+        return true;
+    }
+    if (!control->configured)
+        dmm_err_set(what, ENOENT, "waiting for %s",
+                    control->stacks_text ? "mapping.json" : "stacks.json");
+    else if (!control->ready)
+        dmm_err_set(what, EAGAIN, "starting");
+    return !control->ready;
+}
+
 bool dmm_pod_settled(struct dmm_control *control)
 {
     bool all = true;
@@ -381,10 +444,9 @@ bool dmm_pod_settled(struct dmm_control *control)
         control->give_up_ports_at = now_ns() + SETTLE_NS;
     if (now_ns() < control->give_up_ports_at)
         return false;
-    for (unsigned i = 1; i < control->n_instances; i++)
-        if (!control->instances[i].up)
-            dmm_log(DMM_LOG_WARN, "stack %s still waits for its ports; going on without it",
-                    control->instances[i].name);
+    struct dmm_err what = {0};
+    if (dmm_pod_lacks(control, &what))
+        dmm_log(DMM_LOG_WARN, "%s; going on without it", what.text);
     return true;
 }
 
@@ -406,6 +468,7 @@ static void port_made(struct dmm_control *control, struct dmm_message *message)
     if (made->rc) {
         dmm_log(DMM_LOG_ERROR, "%s", made->err.text);
         slot->failed = true;
+        slot->why = made->err;
         control->fatal = control->fatal || !control->ready;
     } else {
         slot->port = made->port;
@@ -447,7 +510,9 @@ static int open_port(struct dmm_control *control, const struct dmm_port_config *
     if (rc) {
         free(made);
         slot->failed = true;
-        return dmm_err_set(err, rc, "ports/%s.json: %s", config->ifname, strerror(rc));
+        dmm_err_set(&slot->why, rc, "ports/%s.json: %s", config->ifname, strerror(rc));
+        *err = slot->why;
+        return -rc;
     }
     pthread_detach(thread);
     return 0;

@@ -19,6 +19,7 @@
 
 #include <pthread.h>
 
+#define DMM_WORKER_THREAD  "dmm-worker"
 #define DMM_WORKER_CLIENTS 4096
 #define DMM_WORKER_FDS     16 /* of one stack's wait_fds */
 

@@ -159,7 +159,7 @@ int dmm_worker_start(struct dmm_worker *worker, struct dmm_err *err)
     int rc = pthread_create(&worker->thread, NULL, run, worker);
     if (rc)
         return dmm_err_set(err, rc, "worker thread: %s", strerror(rc));
-    pthread_setname_np(worker->thread, "dmm-worker");
+    pthread_setname_np(worker->thread, DMM_WORKER_THREAD);
     worker->started = true;
     return 0;
 }
