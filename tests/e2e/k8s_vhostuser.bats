@@ -103,6 +103,10 @@ direct() { # TYPE ROLE
     direct vhostuser client
     with_profile vhostuser '.socketsDir = "/run/dmm/pairs"'
     pod_of_link client pairclient
+    # The other end is not there: the port is, so the app was started, and is told.
+    kubelet n probe pairclient dmm-stackd startup
+    run ! kubelet n exec pairclient client redis-cli -h 10.88.1.250 ping
+    [[ "$output" = *"Network is down"* ]]
     direct vhostuser server
     with_profile vhostuser '.socketsDir = "/run/dmm/pairs"'
     pod_of_link server pairserver
@@ -120,6 +124,7 @@ direct() { # TYPE ROLE
     direct memif server
     with_profile vhostuser '.link = "memif" | .socketsDir = "/run/dmm/pairs"'
     pod_of_link server memserver
+    kubelet n probe memserver dmm-stackd startup
     direct memif client
     with_profile vhostuser '.link = "memif" | .socketsDir = "/run/dmm/pairs"'
     pod_of_link client memclient
