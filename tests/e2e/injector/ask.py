@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Asks the webhook as an API server does, over TLS that is checked: ask.py PORT CA VERB [ARGUMENT...]
+"""Asks the webhook as an API server does, over TLS that is checked: ask.py [ADDRESS:]PORT CA VERB [ARGUMENT...]
 
     pod FILE        CREATE of the first Pod of a YAML or JSON file; prints the pod with the patch applied
     review FILE     sends a file as it is; prints HTTP status and answer
@@ -22,16 +22,21 @@ NAME = "dmm-injector.dmm-system.svc"
 
 
 class Connection(http.client.HTTPSConnection):
-    """To the loopback address, but for the service's name, as the API server dials a service."""
+    """To an address, but for the service's name, as the API server dials a service."""
+
+    address = "127.0.0.1"
 
     def connect(self):
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        plain = socket.create_connection((self.address, self.port), timeout=10)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = self._context.wrap_socket(plain, server_hostname=NAME)
 
 
-def connection(port, ca):
-    return Connection(NAME, int(port), context=ssl.create_default_context(cafile=ca))
+def connection(place, ca):
+    address, _, port = place.rpartition(":")
+    link = Connection(NAME, int(port), context=ssl.create_default_context(cafile=ca))
+    link.address = address or link.address
+    return link
 
 
 def post(link, body):
@@ -96,8 +101,8 @@ def load(link, count):
           f"{count / sum(times):.0f} reviews/s")
 
 
-def main(port, ca, verb, *arguments):
-    link = connection(port, ca)
+def main(place, ca, verb, *arguments):
+    link = connection(place, ca)
     if verb == "pod":
         print(json.dumps(injected(link, first_pod(arguments[0])), indent=1))
     elif verb == "review":
