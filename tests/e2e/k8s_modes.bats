@@ -104,6 +104,34 @@ installed() { # NODE
     kubelet b probe far far liveness
 }
 
+plain_pod() { # NODE
+    cat >"$DIR/plain.yaml" <<'YAML'
+apiVersion: v1
+kind: Pod
+metadata: {name: plain}
+spec:
+  containers: [{name: app, image: "nginx:stable", command: [sleep, infinity]}]
+YAML
+    apply "$1" "$DIR/plain.yaml"
+    run ! kubelet "$1" pid plain dmm-stackd
+}
+plain_reads() { kubelet "$1" exec plain app cat "/proc/net/$2"; }
+
+@test "a pod without an annotation: chained it has the network that it had; alone it has none" {
+    plain_pod a
+    [[ "$(kubelet a sync | awk '$1 == "plain" { print $3 }')" = 10.77.1.* ]]
+    run ! grep net1: <(plain_reads a dev)
+    in_node a test ! -e "/run/dmm/pods/$(pod_uid a plain)"
+    kubelet a exec plain app curl -s -m 5 "http://$(kubelet a sync | awk '$1 == "nginx" { print $3 }')/" | grep 'Welcome to nginx!'
+    kubelet a delete plain
+    plain_pod b
+    [[ "$(port_ip b plain eth0)" = 10.88.2.* ]]
+    run ! grep '10\.88\.' <(plain_reads b fib_trie)
+    [ "$(plain_reads b route | wc -l)" -eq 1 ] # the heading
+    run ! kubelet b exec plain app curl -s -m 5 "http://$(port_ip b far eth0)/"
+    kubelet b delete plain
+}
+
 @test "two nodes: one reboots while the other stays; the installer takes back what the old boot left" {
     node_stop b
     sed -i -E 's/("bootId": *")[^"]*/\100000000-0000-0000-0000-000000000000/' "$DIR"/b/lib-cni/dmm/dmm/*.json
