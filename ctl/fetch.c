@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TIMEOUT_S  4L                          /* a probe has 5 s, and is to say why it failed */
 #define ANSWER_MAX ((size_t)256 * 1024 * 1024) /* 100,000 sockets are some 30 MB */
 
 struct answer {
@@ -65,12 +66,16 @@ int ctl_fetch(const char *pod_dir, const char *path, json_t **json, struct dmm_e
     int rc = 0;
     curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, sock);
     curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT, 5L);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT, TIMEOUT_S);
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
     CURLcode code = curl_easy_perform(curl);
-    if (code != CURLE_OK) {
+    if (code == CURLE_OPERATION_TIMEDOUT) {
+        rc = dmm_err_set(err, ETIMEDOUT,
+                         "%s: no answer in %ld s: dmm-stackd hangs; its log says on what", sock,
+                         TIMEOUT_S);
+    } else if (code != CURLE_OK) {
         rc = dmm_err_set(err, ECONNREFUSED, "%s: %s (is dmm-stackd running for this pod?)", sock,
                          curl_easy_strerror(code));
     } else {

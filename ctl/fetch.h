@@ -9,7 +9,7 @@
 
 #include <jansson.h>
 
-/* GETs `path` ("/sockets") from <pod_dir>/api.sock, within 5 seconds. *json is a new reference.
+/* GETs `path` ("/sockets") from <pod_dir>/api.sock, within 4 seconds. *json is a new reference.
  * On failure err says what could not be reached or what the sidecar answered. */
 int ctl_fetch(const char *pod_dir, const char *path, json_t **json, struct dmm_err *err);
 

@@ -161,7 +161,11 @@ int dmm_worker_init(struct dmm_worker *worker, struct dmm_err *err)
 {
     memset(worker, 0, sizeof(*worker));
     pthread_mutex_init(&worker->lock, NULL);
-    pthread_cond_init(&worker->done, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&worker->done, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     worker->calls_end = &worker->calls;
     worker->now = dmm_worker_clock();
     worker->policy = calloc(1, sizeof(*worker->policy));

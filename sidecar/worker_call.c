@@ -3,8 +3,14 @@
 #include "sidecar/worker.h"
 #include "sidecar/worker_sleep.h"
 
+#include "common/log.h"
+
+#include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
+
+#define PATIENCE_S 2 /* then it is said that the worker keeps a caller waiting */
 
 static void enqueue(struct dmm_worker *worker, struct dmm_call *call)
 {
@@ -16,6 +22,27 @@ static void enqueue(struct dmm_worker *worker, struct dmm_call *call)
     (void)!write(worker->call_fd, &one, sizeof(one));
 }
 
+/* Under the lock. Whoever waits answers nobody meanwhile, so the log is the only place to say it.
+ */
+static void wait_for(struct dmm_worker *worker, const struct dmm_call *call)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += PATIENCE_S;
+    int rc = 0;
+    while (!call->done && rc != ETIMEDOUT)
+        rc = pthread_cond_timedwait(&worker->done, &worker->lock, &until);
+    if (call->done)
+        return;
+    dmm_log(DMM_LOG_ERROR,
+            "the worker is stuck: thread " DMM_WORKER_THREAD
+            " has made no turn for %d s; nothing is answered until it does",
+            PATIENCE_S);
+    while (!call->done)
+        pthread_cond_wait(&worker->done, &worker->lock);
+    dmm_log(DMM_LOG_INFO, "the worker turns again");
+}
+
 void dmm_worker_call(struct dmm_worker *worker, void (*fn)(void *), void *arg)
 {
     if (!worker->started) {
@@ -25,8 +52,7 @@ void dmm_worker_call(struct dmm_worker *worker, void (*fn)(void *), void *arg)
     struct dmm_call call = {.fn = fn, .arg = arg};
     pthread_mutex_lock(&worker->lock);
     enqueue(worker, &call);
-    while (!call.done)
-        pthread_cond_wait(&worker->done, &worker->lock);
+    wait_for(worker, &call);
     pthread_mutex_unlock(&worker->lock);
 }
 

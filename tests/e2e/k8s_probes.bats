@@ -189,12 +189,25 @@ STUCK='HTTP status 503: the worker is stuck: thread dmm-worker has made no turn 
     [ "$(grep -cE "liveness: .*$STUCK" "$DIR/live")" -eq 3 ]
     # Nothing can be drained where nothing turns.
     grep 'preStop of dmm-stackd: passed' "$DIR/live"
-    kubelet n probe sick dmm-stackd liveness
-    within 10 kubelet n probe sick nginx readiness
-    fetched sick eth0
-    listens_on_stack sick
-    [ "$(kubelet n pid sick nginx)" = "$app" ]
+    recovered sick "$app"
+
+    # While somebody waits for the worker, a new program here, the sidecar answers nothing; its log says it.
+    hang sick
+    kubelet n exec sick nginx curl -s -m 1 http://10.88.1.250/ >/dev/null 2>&1 &
+    within 5 eval "kubelet n logs sick dmm-stackd | grep 'the worker is stuck: thread dmm-worker has made no turn for 2 s'"
+    fails sick dmm-stackd liveness 'no answer in 4 s: dmm-stackd hangs'
+    unhang
+    within 5 kubelet n probe sick dmm-stackd liveness
+    kubelet n logs sick dmm-stackd | grep 'the worker turns again'
     kubelet n delete sick
+}
+
+recovered() { # POD APP-PID
+    kubelet n probe "$1" dmm-stackd liveness
+    within 10 kubelet n probe "$1" nginx readiness
+    fetched "$1" eth0
+    listens_on_stack "$1"
+    [ "$(kubelet n pid "$1" nginx)" = "$2" ]
 }
 
 # A client that holds its connection, asks once when told to, and hangs up when told to.
