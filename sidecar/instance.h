@@ -21,8 +21,9 @@ struct dmm_worker;
 struct dmm_instance_port {
     struct dmm_port *port;
     char name[IFNAMSIZ];
-    bool blocked;   /* transmit() said -EAGAIN: port_writable() is owed */
-    bool unflushed; /* flush() kept frames back: it wants to be called again soon */
+    bool blocked;        /* transmit() said -EAGAIN: port_writable() is owed */
+    bool unflushed;      /* flush() kept frames back: it wants to be called again soon */
+    _Atomic bool linked; /* relaxed, set by the worker: its link has been up */
 };
 
 struct dmm_instance {
@@ -34,6 +35,7 @@ struct dmm_instance {
     bool up;
     bool failed;        /* create() failed: said once, not tried again */
     struct dmm_err why; /* it did */
+    uint64_t up_since;  /* CLOCK_MONOTONIC ns; the control thread's */
     char name[DMM_INSTANCE_NAME];
     char type[DMM_STACK_TYPE];
     unsigned n_ports;

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define SETTLE_NS UINT64_C(2000000000)
+#define LINK_NS   UINT64_C(10000000000) /* below the startup probe's patience */
 
 static uint64_t now_ns(void)
 {
@@ -304,6 +305,7 @@ static void start_instance(struct dmm_control *control, struct dmm_instance *ins
         instance->why = start.err;
         control->fatal = control->fatal || !control->ready;
     } else {
+        instance->up_since = now_ns();
         dmm_log(DMM_LOG_INFO, "stack %s is up: type %s, %u ports", instance->name, instance->type,
                 instance->n_ports);
     }
@@ -413,6 +415,20 @@ static void lacks_ports(const struct dmm_control *control,
         dmm_err_set(what, ENOENT, "stack %s is not up: the pod has no port for it", config->name);
 }
 
+/* A link is waited for, but not for ever: the other end may be a pod that nobody has made yet. */
+static bool lacks_link(const struct dmm_instance *instance, struct dmm_err *what)
+{
+    if (now_ns() - instance->up_since >= LINK_NS)
+        return false;
+    for (unsigned p = 0; p < instance->n_ports; p++)
+        if (!atomic_load_explicit(&instance->ports[p].linked, memory_order_relaxed)) {
+            dmm_err_set(what, ENETDOWN, "stack %s: the link of port %s is down", instance->name,
+                        instance->ports[p].name);
+            return true;
+        }
+    return false;
+}
+
 bool dmm_pod_lacks(const struct dmm_control *control, struct dmm_err *what)
 {
     for (unsigned i = 1; control->configured && i < control->n_instances; i++) {
@@ -430,6 +446,9 @@ bool dmm_pod_lacks(const struct dmm_control *control, struct dmm_err *what)
                     control->stacks_text ? "mapping.json" : "stacks.json");
     else if (!control->ready)
         dmm_err_set(what, EAGAIN, "starting");
+    for (unsigned i = 1; control->ready && i < control->n_instances; i++)
+        if (lacks_link(&control->instances[i], what))
+            return true;
     return !control->ready;
 }
 

@@ -111,6 +111,13 @@ static unsigned clients_turn(struct dmm_worker *worker)
     return total;
 }
 
+/* For who waits for it at the start. */
+static void note_link(struct dmm_instance_port *port)
+{
+    if (port->port->ops->info(port->port)->up)
+        atomic_store_explicit(&port->linked, true, memory_order_relaxed);
+}
+
 static void refresh_ports(struct dmm_worker *worker)
 {
     bool changed = false;
@@ -122,6 +129,7 @@ static void refresh_ports(struct dmm_worker *worker)
             if (!port->ops->refresh(port))
                 continue;
             changed = true;
+            note_link(&instance->ports[p]);
             instance->ops->port_changed(instance->stack, p);
         }
     }
@@ -243,6 +251,7 @@ int dmm_worker_start_instance(struct dmm_worker *worker, struct dmm_instance *in
         int fd = instance->ports[i].port->ops->wait_fd(instance->ports[i].port);
         if (fd >= 0)
             dmm_worker_add_fd(worker, fd, EPOLLIN);
+        note_link(&instance->ports[i]);
     }
     instance->up = true;
     dmm_worker_set_mapping(worker, &worker->policy->mapping);

@@ -102,8 +102,11 @@ direct() { # TYPE ROLE
 @test "vhostuser: a direct pair, each sidecar with the folder of the socket and no right" {
     direct vhostuser client
     with_profile vhostuser '.socketsDir = "/run/dmm/pairs"'
-    pod_of_link client pairclient
-    # The other end is not there: the port is, so the app was started, and is told.
+    pod_of_link client pairclient 3>&- &
+    local starting=$!
+    within 8 eval "kubelet n probe pairclient dmm-stackd startup 2>&1 | grep 'stack fast: the link of port net1 is down'"
+    # The other end is not there, and is waited for 10 s: then the app is started, and is told.
+    wait $starting
     kubelet n probe pairclient dmm-stackd startup
     run ! kubelet n exec pairclient client redis-cli -h 10.88.1.250 ping
     [[ "$output" = *"Network is down"* ]]

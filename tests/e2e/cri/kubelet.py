@@ -257,7 +257,7 @@ class Node:
 
     def wait_for_startup(self, pod, container, identifier):
         probe = container.get("startupProbe")
-        end = time.monotonic() + 10
+        end = time.monotonic() + 20
         while probe and not self.probe(pod, probe, identifier)[0]:
             if time.monotonic() > end or self.status(identifier).state == EXITED:
                 raise Refused(f"{container['name']}: startup probe failed: {self.log(pod, container['name'])}")
