@@ -78,7 +78,14 @@ CASE(v6_any_serves_v4,
 CASE(v6_v6only, "ipv6(7): IPV6_V6ONLY keeps IPv4 out")
 {
     struct sockaddr_in6 at = {.sin6_family = AF_INET6};
-    struct sockaddr_in four = say_address;
+    struct sockaddr_in four = say_address, any = {.sin_family = AF_INET};
+    socklen_t len = sizeof(any);
+    /* A port that is free for IPv4: to choose one for IPv6 alone, nobody looks at that. */
+    int probe = o_tcp();
+    bind(probe, SA(&any), sizeof(any));
+    getsockname(probe, SA(&any), &len);
+    close(probe);
+    at.sin6_port = any.sin_port;
     int fd = listen6(&at, 1), c = o_tcp(), d = o_tcp();
     four.sin_port = at.sin6_port;
     SAY(connect(c, SA(&four), sizeof(four)));
