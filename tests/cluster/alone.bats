@@ -12,7 +12,7 @@ setup() { cd "$DIR" || return; }
 @test "alone: installer and injector roll out, on the node's network" {
     install_dmm
     jq -e '.plugins | length == 1 and .[0].type == "dmm"' "$DIR/n/net.d/0-dmm.conflist"
-    [ "$(kubectl -n dmm-system get pods -o 'jsonpath={.items[*].status.podIP}' | tr ' ' '\n' | sort -u)" = 192.168.77.1 ]
+    [ "$(kubectl -n dmm-system get pods -o 'jsonpath={.items[*].status.podIP}' | tr ' ' '\n' | sort -u)" = "$NODE_IP" ]
     # The next ones come when the network is DMM's.
     kubectl -n dmm-system rollout restart deployment/dmm-injector
     rolled_out deployment/dmm-injector

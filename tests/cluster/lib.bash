@@ -52,7 +52,7 @@ run_in_node() { # PROGRAM ARG...
     disown
 }
 
-kubectl() { in_node n /usr/bin/env -C "$PWD" KUBECONFIG="$PKI/admin.conf" "${KUBECTL:-kubectl}" "$@"; }
+kubectl() { in_node n /usr/bin/env -C "$PWD" KUBECONFIG="$PKI/admin.conf" kubectl "$@"; }
 
 start_control_plane() {
     local bin=$CLUSTER_BIN

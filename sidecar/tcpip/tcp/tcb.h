@@ -115,8 +115,6 @@ enum {
     TCB_DEFERRED = 1 << 30,     /* the handshake lacks but data (TCP_DEFER_ACCEPT) */
 };
 
-/* What a connection in good order needs for each segment comes first: among many connections every
- * line of it is a miss, which tcb_prefetch() asks for ahead. From `iss` on is the rest. */
 /* TCP_SAVED_SYN: the headers of the SYN that opened a connection, IP's first. */
 #define SAVED_SYN_MAX 124
 struct saved_syn {
@@ -124,6 +122,8 @@ struct saved_syn {
     uint8_t bytes[SAVED_SYN_MAX];
 };
 
+/* What a connection in good order needs for each segment comes first: among many connections every
+ * line of it is a miss, which tcb_prefetch() asks for ahead. From `iss` on is the rest. */
 struct tcb {
     struct tcpip_socket s;
     struct tcp_endpoint ep;
@@ -399,6 +399,7 @@ void tcb_end(struct tcb *t, int error);
 void tcb_time_wait(struct tcb *t);
 /* The host's handle goes; frees t. */
 void tcb_release(struct tcb *t);
+/* Gives back what TCP_SAVED_SYN would tell; nothing if it has been told. */
 void tcb_forget_syn(struct tcb *t);
 const char *tcp_state_name(enum tcp_state state);
 
