@@ -8,6 +8,7 @@
 #include "preload/socket.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -70,9 +71,11 @@ struct entry *entry_new(enum entry_kind kind)
     struct entry *entry = pool_take(&entries);
     if (!entry)
         return NULL;
-    /* refs last, and alone: a late entry_hold() may be looking at it. */
-    memset((char *)entry + sizeof(entry->refs), 0, sizeof(*entry) - sizeof(entry->refs));
+    /* refs and phase alone, refs last: late callers may be looking at them. */
+    memset((char *)entry + offsetof(struct entry, kind), 0,
+           sizeof(*entry) - offsetof(struct entry, kind));
     entry->kind = (uint8_t)kind;
+    atomic_store_explicit(&entry->phase, PHASE_UNDECIDED, memory_order_relaxed);
     atomic_store_explicit(&entry->companion, -1, memory_order_relaxed);
     atomic_store_explicit(&entry->refs, 1, memory_order_release);
     return entry;

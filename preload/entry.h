@@ -84,11 +84,12 @@ struct late {
 };
 
 struct entry {
+    /* The first two are looked at without a reference: only ever written as atomics. */
     _Atomic uint32_t refs;
+    _Atomic uint8_t phase;  /* enum entry_phase, rel/acq; a freed entry keeps it */
     uint8_t kind;           /* enum entry_kind */
     _Atomic bool suspended; /* a listener that waits for the sidecar: see recover.h; acq/rel */
     bool kernel;            /* the fd is (also) a real kernel socket */
-    _Atomic uint8_t phase;  /* enum entry_phase, rel/acq */
     uint8_t family, type, protocol;
     _Atomic uint32_t status; /* relaxed: O_NONBLOCK while no part keeps it; see socket_nonblock() */
     lock_word lock;          /* changes of phase, parts, late, items */
@@ -169,8 +170,24 @@ int entry_move_protected(int fd);
 /* In a forked child, whose other threads are gone: frees the locks that they may have held. */
 void entry_reset_locks(void);
 
+/* NATIVE is the last phase of an entry: seen while the table has the entry, it needs no reference,
+ * which would be two atomic operations for each call on a kernel-mapped socket. Memory of entries
+ * is type-stable, so the look itself is safe; the table is read again because the entry may have
+ * been freed, or another fd's, by the time of the look. */
+static inline bool entry_is_native(int fd)
+{
+    struct entry *entry = atomic_load_explicit(&entry_table[fd], memory_order_acquire);
+    return entry && atomic_load_explicit(&entry->phase, memory_order_acquire) == PHASE_NATIVE &&
+           atomic_load_explicit(&entry_table[fd], memory_order_relaxed) == entry;
+}
+
 static inline struct entry *entry_get_socket(int fd)
 {
+    if (__builtin_expect((uint32_t)fd >= atomic_load_explicit(&entry_limit, memory_order_acquire),
+                         1))
+        return NULL;
+    if (entry_is_native(fd))
+        return NULL;
     struct entry *entry = entry_get(fd);
     if (__builtin_expect(entry == NULL, 1))
         return NULL;
