@@ -16,7 +16,7 @@
  *              opened on the likely stack so that its options could be asked.
  *   STACK      lives on one stack: `sock` is set, the fd is a placeholder.
  *   MULTI      bound to several instances: `late->parts`, and the kernel if `kernel`.
- *   NATIVE     turned out to be the kernel's: every call passes the entry by.
+ *   NATIVE     turned out to be the kernel's, for good: every call passes the entry by.
  * Changes of phase are made under `lock` and published by storing `phase` (release).
  *
  * Any thread. Nothing here allocates from the app's heap.
@@ -123,14 +123,20 @@ extern struct entry *_Atomic *entry_table;
 
 struct entry *entry_hold(uint32_t fd, struct entry *entry);
 
-/* The entry of `fd` with a reference of the caller's, or NULL. */
-static inline struct entry *entry_get(int fd)
+/* What the table has at `fd`, without a reference, or NULL. */
+static inline struct entry *entry_look(int fd)
 {
     /* Acquire: the table was made before. On x86 a plain load. */
     if (__builtin_expect((uint32_t)fd >= atomic_load_explicit(&entry_limit, memory_order_acquire),
                          1))
         return NULL;
-    struct entry *entry = atomic_load_explicit(&entry_table[fd], memory_order_acquire);
+    return atomic_load_explicit(&entry_table[fd], memory_order_acquire);
+}
+
+/* The entry of `fd` with a reference of the caller's, or NULL. */
+static inline struct entry *entry_get(int fd)
+{
+    struct entry *entry = entry_look(fd);
     return __builtin_expect(entry == NULL, 1) ? NULL : entry_hold((uint32_t)fd, entry);
 }
 
@@ -170,26 +176,23 @@ int entry_move_protected(int fd);
 /* In a forked child, whose other threads are gone: frees the locks that they may have held. */
 void entry_reset_locks(void);
 
-/* NATIVE is the last phase of an entry: seen while the table has the entry, it needs no reference,
- * which would be two atomic operations for each call on a kernel-mapped socket. Memory of entries
- * is type-stable, so the look itself is safe; the table is read again because the entry may have
- * been freed, or another fd's, by the time of the look. */
-static inline bool entry_is_native(int fd)
+/* Whether `entry`, just read at `fd`, is a kernel socket's. NATIVE is an entry's last phase: seen
+ * while the table has the entry, it needs no reference, which would be two atomic operations for
+ * each call on a kernel-mapped socket. Memory of entries is type-stable, so the look itself is
+ * safe; the table is read again because the entry may have been freed, or another fd's, by then. */
+static inline bool entry_is_native(int fd, struct entry *entry)
 {
-    struct entry *entry = atomic_load_explicit(&entry_table[fd], memory_order_acquire);
-    return entry && atomic_load_explicit(&entry->phase, memory_order_acquire) == PHASE_NATIVE &&
+    return atomic_load_explicit(&entry->phase, memory_order_acquire) == PHASE_NATIVE &&
            atomic_load_explicit(&entry_table[fd], memory_order_relaxed) == entry;
 }
 
 static inline struct entry *entry_get_socket(int fd)
 {
-    if (__builtin_expect((uint32_t)fd >= atomic_load_explicit(&entry_limit, memory_order_acquire),
-                         1))
+    struct entry *entry = entry_look(fd);
+    if (__builtin_expect(entry == NULL, 1) || entry_is_native(fd, entry))
         return NULL;
-    if (entry_is_native(fd))
-        return NULL;
-    struct entry *entry = entry_get(fd);
-    if (__builtin_expect(entry == NULL, 1))
+    entry = entry_hold((uint32_t)fd, entry);
+    if (!entry)
         return NULL;
     if (entry->kind == ENTRY_SOCKET &&
         atomic_load_explicit(&entry->phase, memory_order_acquire) != PHASE_NATIVE)
